@@ -1,0 +1,3 @@
+module trackdown.dev/e2e/cluster
+
+go 1.24.0

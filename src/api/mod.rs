@@ -1,0 +1,36 @@
+//! What users write and read: the custom resources, one file per kind, and the two marks Trackdown leaves on a workload.
+//!
+//! Types, validation rules and columns only; no decisions and no I/O.
+
+pub mod condition;
+pub mod deployment;
+pub mod marker;
+pub mod ticket;
+pub mod workload_ref;
+
+/// API group of every Trackdown kind.
+pub const GROUP: &str = "trackdown.dev";
+
+/// Field manager of every write Trackdown makes, and the `via` of the transitions it makes itself.
+pub const FIELD_MANAGER: &str = "trackdown";
+
+/// Annotation on a Ticket: any new, non-empty value asks for one more try of the targets that failed.
+pub const RETRY_ANNOTATION: &str = "trackdown.dev/retry-requested";
+
+/// Annotation on a workload that holds its [`marker::Marker`].
+pub const MARKER_ANNOTATION: &str = "trackdown.dev/deployment";
+
+/// Label on a workload while a rollout of Trackdown is in flight. Trackdown watches workloads by this label only.
+pub const ROLLING_LABEL: &str = "trackdown.dev/rolling";
+
+/// Annotation on a workload: `allow` is its owner's consent that Trackdown writes although a GitOps tool owns the image.
+pub const WRITE_CONSENT_ANNOTATION: &str = "trackdown.dev/write";
+
+/// Labels on a Deployment record: which ticket (by name and UID), target and attempt it belongs to.
+pub const TICKET_LABEL: &str = "trackdown.dev/ticket";
+/// See [`TICKET_LABEL`].
+pub const TICKET_UID_LABEL: &str = "trackdown.dev/ticket-uid";
+/// See [`TICKET_LABEL`].
+pub const TARGET_LABEL: &str = "trackdown.dev/target";
+/// See [`TICKET_LABEL`].
+pub const ATTEMPT_LABEL: &str = "trackdown.dev/attempt";

@@ -1,0 +1,211 @@
+//! What keeps a ticket from being deployed, judged on the ticket and the tickets it depends on. The first thing in the way, in the
+//! order a person would fix them, with the exact field path.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::request::{self, ResolvedTarget};
+use crate::api::condition::bounded;
+use crate::api::ticket::{Ticket, TicketState};
+use crate::api::workload_ref::{Workload, WorkloadKind};
+
+/// Something in the way.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Obstacle {
+    /// One `CamelCase` word.
+    pub reason: &'static str,
+    /// What is in the way, what ends it and who can.
+    pub message: String,
+    /// The object waited for, if it is one.
+    pub on: Option<String>,
+    /// Nobody can watch for its end: look again with back-off.
+    pub recheck: bool,
+    /// It ends by itself, as other work in the cluster goes on (then the ticket is being worked on, not parked).
+    pub moving: bool,
+}
+
+impl Obstacle {
+    /// A wait for a person, ended by a change of an object Trackdown watches.
+    #[must_use]
+    pub fn parked(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: bounded(&message.into()), on: None, recheck: false, moving: false }
+    }
+
+    /// A wait for something nobody can watch.
+    #[must_use]
+    pub fn unwatched(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { recheck: true, ..Self::parked(reason, message) }
+    }
+
+    /// Names the object waited for.
+    #[must_use]
+    pub fn on(self, object: impl Into<String>) -> Self {
+        Self { on: Some(object.into()), ..self }
+    }
+}
+
+/// What is known of a ticket somebody depends on.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Dependency {
+    /// Where it is.
+    pub state: Option<TicketState>,
+    /// What it depends on itself.
+    pub depends_on: Vec<String>,
+}
+
+/// Every ticket that can be reached over `dependsOn`, by name. A name that is missing does not exist.
+pub type Dependencies = BTreeMap<String, Dependency>;
+
+/// The first thing in the way of the ticket, given where it is (`state`).
+#[must_use]
+pub fn first_obstacle(
+    ticket: &Ticket,
+    state: TicketState,
+    targets: &[ResolvedTarget],
+    dependencies: &Dependencies,
+    now: Timestamp,
+) -> Option<Obstacle> {
+    wrong_state(state)
+        .or_else(|| nothing_to_deploy(targets))
+        .or_else(|| held_by_person(ticket))
+        .or_else(|| expired(ticket, now))
+        .or_else(|| unsupported_target(ticket, targets))
+        .or_else(|| unfinished_dependency(ticket, dependencies))
+}
+
+fn wrong_state(state: TicketState) -> Option<Obstacle> {
+    match state {
+        TicketState::ReadyForDeployment => None,
+        TicketState::Done => Some(Obstacle::parked("Done", "the ticket is done; a change of spec.targets deploys again")),
+        TicketState::WontDo => Some(Obstacle::parked("WontDo", "the ticket was given up (won_t_do)")),
+        open => Some(Obstacle::parked(
+            "NotReady",
+            format!("the ticket is {open}; spec.state: ready_for_deployment asks for the deployment"),
+        )),
+    }
+}
+
+fn nothing_to_deploy(targets: &[ResolvedTarget]) -> Option<Obstacle> {
+    targets.is_empty().then(|| {
+        Obstacle::parked("NoTargets", "spec.targets is empty: name what to deploy, or set spec.state: done when it is deployed")
+    })
+}
+
+fn held_by_person(ticket: &Ticket) -> Option<Obstacle> {
+    let spec = &ticket.spec;
+    if spec.manual_override {
+        return Some(Obstacle::parked("ManualOverride", "spec.manualOverride is true: a person has taken over"));
+    }
+    if !spec.automation_eligible {
+        return Some(Obstacle::parked(
+            "NotEligible",
+            "spec.automationEligible is not true: set it, or deploy by hand and set spec.state: done",
+        ));
+    }
+    if let Some(block) = &spec.blocked_reason {
+        return Some(Obstacle::parked("Blocked", format!("spec.blockedReason: {block}")));
+    }
+    if scan_failed(ticket) {
+        return Some(Obstacle::parked(
+            "SecurityScanFailed",
+            "spec.stateMetadata.securityScanPassed is false: fix what the scan found, then set it to true",
+        ));
+    }
+    None
+}
+
+/// Whether the security scan failed. An absent result does not block.
+#[must_use]
+pub fn scan_failed(ticket: &Ticket) -> bool {
+    ticket.spec.state_metadata.as_ref().and_then(|m| m.security_scan_passed) == Some(false)
+}
+
+fn expired(ticket: &Ticket, now: Timestamp) -> Option<Obstacle> {
+    let before = ticket.spec.deploy_before.as_ref().filter(|t| t.0 <= now)?;
+    Some(Obstacle::parked("Expired", format!("spec.deployBefore {} is over: set a later time to deploy", before.0)))
+}
+
+fn unsupported_target(ticket: &Ticket, targets: &[ResolvedTarget]) -> Option<Obstacle> {
+    let own = ticket.namespace().unwrap_or_default();
+    targets.iter().find_map(|t| {
+        let path = format!("spec.targets[{}].workloadRef", t.name);
+        if t.workload.namespace != own {
+            let message = format!(
+                "{path}.namespace is {}: a ticket deploys into its own namespace only; make the ticket there",
+                t.workload.namespace
+            );
+            return Some(Obstacle::parked("NamespaceNotAllowed", message));
+        }
+        (t.workload.kind != WorkloadKind::Deployment).then(|| {
+            Obstacle::parked("UnsupportedKind", format!("{path}.kind {} cannot be rolled out yet", t.workload.kind))
+        })
+    })
+}
+
+fn unfinished_dependency(ticket: &Ticket, dependencies: &Dependencies) -> Option<Obstacle> {
+    let own = ticket.name_any();
+    if let Some(cycle) = cycle(&own, &ticket.spec.depends_on, dependencies) {
+        return Some(Obstacle::parked("DependencyCycle", format!("spec.dependsOn goes round in a circle: {}", cycle.join(" -> "))));
+    }
+    ticket.spec.depends_on.iter().find_map(|name| {
+        let on = format!("ticket/{name}");
+        match dependencies.get(name) {
+            None => {
+                let message = format!("spec.dependsOn names ticket {name}, which does not exist in this namespace");
+                Some(Obstacle::parked("DependencyMissing", message).on(on))
+            }
+            Some(d) if d.state == Some(TicketState::Done) => None,
+            Some(d) => {
+                let state = d.state.map_or("new", TicketState::as_str);
+                let message = format!("waiting for ticket {name}, which is {state}, to be done (spec.dependsOn)");
+                Some(Obstacle::parked("DependencyNotDone", message).on(on))
+            }
+        }
+    })
+}
+
+/// A way from `own` back to `own` over tickets that are not done.
+fn cycle(own: &str, depends_on: &[String], dependencies: &Dependencies) -> Option<Vec<String>> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut ways: Vec<Vec<&str>> = depends_on.iter().map(|d| vec![own, d.as_str()]).collect();
+    while let Some(way) = ways.pop() {
+        let last = way.last().copied().unwrap_or_default();
+        if last == own {
+            return Some(way.into_iter().map(str::to_owned).collect());
+        }
+        let Some(dependency) = dependencies.get(last).filter(|d| d.state != Some(TicketState::Done)) else { continue };
+        if seen.insert(last) {
+            ways.extend(dependency.depends_on.iter().map(|next| way.iter().copied().chain([next.as_str()]).collect()));
+        }
+    }
+    None
+}
+
+/// The part of `tickets` that can be reached from `ticket` over `dependsOn`.
+pub fn reachable<'a>(ticket: &Ticket, find: impl Fn(&str) -> Option<&'a Ticket>) -> Dependencies {
+    let mut found = Dependencies::new();
+    let mut open: Vec<String> = ticket.spec.depends_on.clone();
+    while let Some(name) = open.pop() {
+        if found.contains_key(&name) {
+            continue;
+        }
+        let Some(other) = find(&name) else { continue };
+        let dependency = Dependency {
+            state: other.status.as_ref().and_then(|s| s.state),
+            depends_on: other.spec.depends_on.clone(),
+        };
+        if dependency.state != Some(TicketState::Done) {
+            open.extend(dependency.depends_on.iter().cloned());
+        }
+        found.insert(name, dependency);
+    }
+    found
+}
+
+/// Whether the ticket's own text names this target's workload (used to wake tickets that wait for one workload).
+#[must_use]
+pub fn wants_workload(ticket: &Ticket, workload: &Workload) -> bool {
+    request::resolve(ticket).iter().any(|t| t.workload == *workload)
+}

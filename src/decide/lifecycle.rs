@@ -1,0 +1,141 @@
+//! The workflow state of a ticket: what is asked for in `spec.state` is taken into `status.state`, with history.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::reason;
+use crate::api::ticket::{StateMetadata, TargetStatus, Ticket, TicketState, TicketStatus, Transition};
+use crate::api::{FIELD_MANAGER, RETRY_ANNOTATION};
+
+/// Transitions kept in `status.history`.
+pub const HISTORY_MAX: usize = 20;
+
+/// Longest retry token that is told apart from others, in characters.
+const TOKEN_MAX: usize = 1024;
+
+/// Takes a changed `spec.state` and a new retry token into the status. The API server refused illegal steps one by one; several
+/// legal ones may arrive here as one, so none is refused again. Being asked (again) for the deployment is a new request for
+/// every target.
+pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, now: Timestamp) {
+    let fresh = status.state.is_none();
+    match ticket.spec.state {
+        Some(asked) if status.requested_state != Some(asked) => {
+            status.requested_state = Some(asked);
+            if status.state != Some(asked) {
+                let attribution = attribution(status, ticket);
+                transition(status, asked, attribution, now);
+                if asked == TicketState::ReadyForDeployment {
+                    status.targets.iter_mut().for_each(new_request);
+                }
+                record_deployment_by_hand(status, ticket, asked, now);
+            }
+        }
+        None if fresh => transition(status, TicketState::Planning, Attribution::default(), now),
+        _ => {}
+    }
+    take_in_retry(status, ticket, fresh);
+}
+
+/// Who moved a ticket, and why.
+#[derive(Clone, Debug, Default)]
+pub struct Attribution {
+    /// See [`Transition::by`].
+    pub by: Option<String>,
+    /// See [`Transition::via`].
+    pub via: Option<String>,
+    /// See [`Transition::reason`].
+    pub reason: Option<String>,
+    /// See [`Transition::source`].
+    pub source: Option<String>,
+}
+
+impl Attribution {
+    /// A step Trackdown takes by itself.
+    #[must_use]
+    pub fn own(reason: &str) -> Self {
+        let own = Some(FIELD_MANAGER.to_owned());
+        Self { by: own.clone(), via: own, reason: Some(reason.to_owned()), source: None }
+    }
+}
+
+/// Moves the ticket.
+pub fn transition(status: &mut TicketStatus, to: TicketState, attribution: Attribution, now: Timestamp) {
+    let from = status.state;
+    status.state = Some(to);
+    status.transition_time = Some(Time(now));
+    status.transitioned_by.clone_from(&attribution.by);
+    status.transition_reason.clone_from(&attribution.reason);
+    let Attribution { by, via, reason, source } = attribution;
+    status.history.insert(0, Transition { from, to, time: Time(now), by, via, reason, source });
+    status.history.truncate(HISTORY_MAX);
+}
+
+/// Forgets how the target's last request ended. An attempt in flight keeps its name, so that its end is still noticed.
+pub fn new_request(entry: &mut TargetStatus) {
+    entry.tries = 0;
+    entry.request_hash = None;
+    if entry.result.is_some() {
+        entry.record = None;
+        entry.result = None;
+        entry.message = None;
+    }
+}
+
+fn take_in_retry(status: &mut TicketStatus, ticket: &Ticket, fresh: bool) {
+    let token = ticket.annotations().get(RETRY_ANNOTATION).filter(|t| !t.is_empty());
+    let Some(token) = token.map(|t| t.chars().take(TOKEN_MAX).collect::<String>()) else { return };
+    if status.last_handled_retry.as_ref() == Some(&token) {
+        return;
+    }
+    if !fresh {
+        let failed = status.targets.iter_mut().filter(|e| !e.result.as_deref().is_some_and(reason::is_success));
+        for entry in failed {
+            // An attempt in flight is what was asked for already; it only gets its tries back.
+            if entry.result.is_some() {
+                new_request(entry);
+            }
+            entry.tries = 0;
+        }
+    }
+    status.last_handled_retry = Some(token);
+}
+
+/// CI that deployed by itself says so with the request for `done`.
+fn record_deployment_by_hand(status: &mut TicketStatus, ticket: &Ticket, to: TicketState, now: Timestamp) {
+    let Some(meta) = ticket.spec.state_metadata.as_ref().filter(|_| to == TicketState::Done) else { return };
+    if meta.deployed_by.is_none() && meta.deployed_time.is_none() && meta.deployed_namespace.is_none() {
+        return;
+    }
+    status.deployed_by.clone_from(&meta.deployed_by);
+    status.deployment_time = meta.deployed_time.clone().or(Some(Time(now)));
+    status.deployed_namespace = meta.deployed_namespace.clone().or_else(|| ticket.namespace());
+}
+
+/// Claims count only if they came with the state: text that already stood there at the last transition is not this one's.
+fn attribution(status: &TicketStatus, ticket: &Ticket) -> Attribution {
+    let via = state_manager(ticket);
+    let claimed = ticket.spec.state_metadata.as_ref().map(claims).unwrap_or_default();
+    let last = status.history.iter().map(|t| (&t.by, &t.reason, &t.source)).find(|(by, reason, source)| {
+        (by.is_some() || reason.is_some() || source.is_some()) && by.as_deref() != Some(FIELD_MANAGER)
+    });
+    let (by, reason, source) = claimed;
+    if last == Some((&by, &reason, &source)) {
+        return Attribution { by: None, via, reason: None, source: None };
+    }
+    Attribution { by, via, reason, source }
+}
+
+fn claims(meta: &StateMetadata) -> (Option<String>, Option<String>, Option<String>) {
+    (meta.transitioned_by.clone(), meta.transition_reason.clone(), meta.automation_source.clone())
+}
+
+/// Field manager of `spec.state`: the newest of those that own it.
+fn state_manager(ticket: &Ticket) -> Option<String> {
+    let owners = ticket.managed_fields().iter().filter(|entry| {
+        let fields = entry.fields_v1.as_ref().map(|f| &f.0);
+        fields.and_then(|f| f.get("f:spec")).and_then(|s| s.get("f:state")).is_some_and(Value::is_object)
+    });
+    owners.max_by_key(|entry| entry.time.as_ref().map(|t| t.0)).and_then(|entry| entry.manager.clone())
+}

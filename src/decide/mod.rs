@@ -1,0 +1,24 @@
+//! Decisions: functions of what was observed and of the time, with no I/O and no clock. The same functions run in the operator, in
+//! the tests and under the model checker.
+
+pub mod gates;
+pub mod images;
+pub mod lifecycle;
+pub mod notices;
+pub mod preflight;
+pub mod queue;
+pub mod reason;
+pub mod record;
+pub mod request;
+pub mod status;
+pub mod ticket;
+
+use crate::api::condition::find_condition;
+use crate::api::deployment::Deployment;
+
+/// Reason and message of a record's `Succeeded` condition.
+#[must_use]
+pub fn condition_reason(record: &Deployment) -> Option<(&str, &str)> {
+    let status = record.status.as_ref()?;
+    find_condition(&status.conditions, reason::SUCCEEDED).map(|c| (c.reason.as_str(), c.message.as_str()))
+}

@@ -1,0 +1,58 @@
+//! Which changes of a ticket's status are worth an Event.
+
+use crate::api::FIELD_MANAGER;
+use crate::api::condition::find_condition;
+use crate::api::ticket::{TargetStatus, TicketState, TicketStatus};
+
+use super::reason;
+
+/// An Event about a ticket.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Notice {
+    /// Something a person should look at.
+    pub warning: bool,
+    /// One `CamelCase` word.
+    pub reason: String,
+    /// A sentence. No times or counts in it that would make every Event a new one.
+    pub note: String,
+}
+
+/// What happened between two statuses.
+#[must_use]
+pub fn between(before: &TicketStatus, after: &TicketStatus) -> Vec<Notice> {
+    let notice = |warning, reason: &str, note: String| Notice { warning, reason: reason.to_owned(), note };
+    let mut notices = Vec::new();
+    for entry in &after.targets {
+        let old = before.targets.iter().find(|e| e.name == entry.name);
+        if old.map_or(0, |e| e.attempt) < entry.attempt {
+            let record = entry.record.as_deref().unwrap_or_default();
+            notices.push(notice(false, "RolloutStarted", format!("{}: attempt {} (tdep/{record})", entry.name, entry.attempt)));
+        }
+        if let Some(failure) = new_failure(old, entry) {
+            notices.push(notice(true, failure, format!("{}: {}", entry.name, entry.message.as_deref().unwrap_or_default())));
+        }
+    }
+    let done = |s: &TicketStatus| s.state == Some(TicketState::Done) && s.deployed_by.as_deref() == Some(FIELD_MANAGER);
+    if done(after) && !done(before) {
+        notices.push(notice(false, "Deployed", "every target is deployed".to_owned()));
+    }
+    if let Some((reason, message)) = in_the_way(after).filter(|now| in_the_way(before).map(|b| b.0) != Some(now.0)) {
+        notices.push(notice(find_condition(&after.conditions, reason::STALLED).is_some(), reason, message.to_owned()));
+    }
+    notices
+}
+
+fn new_failure<'a>(old: Option<&TargetStatus>, entry: &'a TargetStatus) -> Option<&'a str> {
+    let result = entry.result.as_deref().filter(|r| !reason::is_success(r))?;
+    (old.and_then(|e| e.failure_time.as_ref()) != entry.failure_time.as_ref()).then_some(result)
+}
+
+/// Why a ticket that asks for its deployment does not get it.
+fn in_the_way(status: &TicketStatus) -> Option<(&str, &str)> {
+    if status.state != Some(TicketState::ReadyForDeployment) {
+        return None;
+    }
+    let condition = find_condition(&status.conditions, reason::DEPLOYABLE)?;
+    let blocked = condition.status == crate::api::condition::ConditionStatus::False;
+    blocked.then_some((condition.reason.as_str(), condition.message.as_str()))
+}

@@ -1,0 +1,211 @@
+//! Looking before writing: may this workload be changed now, and to what exactly.
+
+use super::gates::Obstacle;
+use super::images::all_same_or_pinned;
+use super::reason::SUCCEEDED;
+use super::request::ResolvedTarget;
+use crate::api::condition::{ConditionStatus, find_condition};
+use crate::api::deployment::{Base, Deployment};
+use crate::api::workload_ref::ContainerImage;
+use crate::workload::view::WorkloadView;
+
+/// What is known of the record that the workload's marker names.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Holder {
+    /// There is no marker, or it needs no look at a record.
+    Nobody,
+    /// A live read found the record.
+    Record(Box<Deployment>),
+    /// A live read says it does not exist.
+    Gone,
+    /// It could not be read: the workload counts as held.
+    Unknown(String),
+}
+
+impl Holder {
+    /// Whether the record is known to have ended well.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        matches!(self, Self::Record(r) if succeeded(r))
+    }
+}
+
+/// Whether a record ended well.
+#[must_use]
+pub fn succeeded(record: &Deployment) -> bool {
+    let status = record.status.as_ref();
+    status
+        .and_then(|s| find_condition(&s.conditions, SUCCEEDED))
+        .is_some_and(|c| c.status == ConditionStatus::True)
+}
+
+/// Whether a record has ended.
+#[must_use]
+pub fn finished(record: &Deployment) -> bool {
+    record.status.as_ref().is_some_and(|s| s.completion_time.is_some())
+}
+
+/// What an attempt would do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The images to set.
+    pub images: Vec<ContainerImage>,
+    /// The state of the workload this was decided on.
+    pub base: Base,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// UID of the ticket.
+    pub ticket_uid: &'a str,
+    /// Its targets.
+    pub targets: &'a [ResolvedTarget],
+}
+
+/// May `target` be rolled out on the workload as read, and how.
+///
+/// # Errors
+/// What is in the way, for people.
+pub fn check(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: &Holder) -> Result<Plan, Obstacle> {
+    let containers = containers(target, view)?;
+    separate(asker, target, view, &containers)?;
+    if let Some(why) = &view.unsupported {
+        return Err(Obstacle::unwatched("UnsupportedWorkload", why.clone()).on(view.workload.to_string()));
+    }
+    free(asker, target, view, holder)?;
+    let images: Vec<_> =
+        containers.into_iter().map(|container| ContainerImage { container, image: target.image.clone() }).collect();
+    let live = view.images_of(&images);
+    if all_same_or_pinned(&images, &live) {
+        healthy(target, view)?;
+    } else {
+        writable(target, view)?;
+        replaces(target, &live)?;
+    }
+    let base = Base {
+        uid: view.uid.clone(),
+        generation: view.generation,
+        marker: view.marker.clone(),
+        healthy: view.complete(),
+    };
+    Ok(Plan { images, base })
+}
+
+/// The images to go back to: those that run, unless they are what an attempt set that is not known to have ended well; then what
+/// that attempt would have gone back to. So a bad image is never anybody's "previous", whatever became of the attempt that set it.
+#[must_use]
+pub fn previous_images(view: &WorkloadView, like: &[ContainerImage], holder: &Holder) -> Vec<ContainerImage> {
+    let mut previous = view.images_of(like);
+    let Some(marker) = view.marker().filter(|m| !m.succeeded && !holder.succeeded()) else { return previous };
+    if !all_same_or_pinned(&marker.set, &view.images_of(&marker.set)) {
+        return previous;
+    }
+    for image in &mut previous {
+        if let Some(undo) = marker.undo.iter().find(|u| u.container == image.container) {
+            image.image.clone_from(&undo.image);
+        }
+    }
+    previous
+}
+
+/// The containers that get the image.
+fn containers(target: &ResolvedTarget, view: &WorkloadView) -> Result<Vec<String>, Obstacle> {
+    let path = format!("spec.targets[{}].containers", target.name);
+    let known = || view.containers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
+    if let Some(missing) = target.containers.iter().find(|c| view.container(c).is_none()) {
+        let message = format!("{path}: {} has no container {missing}; it has: {}", view.workload, known());
+        return Err(Obstacle::unwatched("ContainerNotFound", message).on(view.workload.to_string()));
+    }
+    if !target.containers.is_empty() {
+        return Ok(target.containers.clone());
+    }
+    if view.container(&view.workload.name).is_some() {
+        return Ok(vec![view.workload.name.clone()]);
+    }
+    let mut regular = view.containers.iter().filter(|c| c.path.contains("/containers/"));
+    match (regular.next(), regular.next()) {
+        (Some(only), None) => Ok(vec![only.name.clone()]),
+        _ => {
+            let message = format!("{} has several containers: say in {path} which get the image; it has: {}", view.workload, known());
+            Err(Obstacle::unwatched("AmbiguousContainer", message).on(view.workload.to_string()))
+        }
+    }
+}
+
+/// No two targets of a ticket may set the same container.
+fn separate(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, own: &[String]) -> Result<(), Obstacle> {
+    let others = asker.targets.iter().filter(|t| t.name != target.name && t.workload == target.workload);
+    for other in others {
+        let shared = containers(other, view).ok().and_then(|c| c.into_iter().find(|c| own.contains(c)));
+        if let Some(container) = shared {
+            let message = format!(
+                "spec.targets[{}] and spec.targets[{}] both set container {container} of {}: remove one",
+                target.name, other.name, view.workload
+            );
+            return Err(Obstacle::parked("TargetsOverlap", message));
+        }
+    }
+    Ok(())
+}
+
+/// Another attempt that is not finished holds the workload; an earlier one of this very target gives way.
+fn free(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: &Holder) -> Result<(), Obstacle> {
+    match holder {
+        Holder::Nobody | Holder::Gone => Ok(()),
+        Holder::Record(r) if finished(r) => Ok(()),
+        Holder::Record(r) if r.spec.ticket.uid == asker.ticket_uid && r.spec.target == target.name => Ok(()),
+        Holder::Record(r) => {
+            let name = r.metadata.name.clone().unwrap_or_default();
+            let message = format!("{} is being rolled out by ticket {} (tdep/{name}); this one follows", view.workload, r.spec.ticket.name);
+            let obstacle = Obstacle::parked("WorkloadHeld", message).on(format!("ticket/{}", r.spec.ticket.name));
+            Err(Obstacle { moving: true, ..obstacle })
+        }
+        Holder::Unknown(error) => {
+            let name = view.marker().map(|m| m.record).unwrap_or_default();
+            let message = format!("{} counts as held: its record tdep/{name} cannot be read: {error}", view.workload);
+            Err(Obstacle::unwatched("WorkloadHeld", message).on(format!("tdep/{name}")))
+        }
+    }
+}
+
+/// The workload runs the image already: that is success only if it really runs.
+fn healthy(target: &ResolvedTarget, view: &WorkloadView) -> Result<(), Obstacle> {
+    if view.complete() {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is set to {} already, but is not healthy ({} of {} pods available): the ticket is done when it is",
+        view.workload, target.image, view.replicas.available, view.replicas.desired
+    );
+    Err(Obstacle::unwatched("NotHealthy", message).on(view.workload.to_string()))
+}
+
+fn writable(target: &ResolvedTarget, view: &WorkloadView) -> Result<(), Obstacle> {
+    if view.paused {
+        let message = format!("{} is paused (spec.paused): kubectl rollout resume ends the wait", view.workload);
+        return Err(Obstacle::unwatched("WorkloadPaused", message).on(view.workload.to_string()));
+    }
+    if view.owner.is_gitops() && !view.consent {
+        let message = format!(
+            "{} is owned by {}: set image {} in Git, or allow Trackdown to write with the annotation trackdown.dev/write: allow on the workload",
+            view.workload, view.owner, target.image
+        );
+        return Err(Obstacle::unwatched("GitOpsOwned", message).on(view.owner.to_string()));
+    }
+    Ok(())
+}
+
+fn replaces(target: &ResolvedTarget, live: &[ContainerImage]) -> Result<(), Obstacle> {
+    let Some(expected) = &target.replaces else { return Ok(()) };
+    match live.iter().find(|l| !super::images::same_or_pinned(expected, &l.image)) {
+        None => Ok(()),
+        Some(other) => Err(Obstacle::unwatched(
+            "ReplacesMismatch",
+            format!(
+                "spec.targets[{}].replaces is {expected}, but container {} runs {}: the ticket was written for another version",
+                target.name, other.container, other.image
+            ),
+        )),
+    }
+}

@@ -1,0 +1,54 @@
+//! The words programs read: condition types and reasons. Each rule that uses one says when.
+
+/// Condition of a Ticket: may a rollout start, else the first thing in the way.
+pub const DEPLOYABLE: &str = "Deployable";
+/// Condition of a Ticket: what it asks for runs.
+pub const DEPLOYED: &str = "Deployed";
+/// Condition of a record: how the attempt ended; `Unknown` while it runs.
+pub const SUCCEEDED: &str = "Succeeded";
+/// Condition of both, present only while work is going on (kstatus).
+pub const RECONCILING: &str = "Reconciling";
+/// Condition of both, present only when a person must act (kstatus).
+pub const STALLED: &str = "Stalled";
+
+/// Record: the workload is being changed, or its pods are being followed.
+pub const PROGRESSING: &str = "Progressing";
+/// Record: the API server refuses the write; it is tried again.
+pub const WRITE_REFUSED: &str = "WriteRefused";
+/// Record: the previous images are being put back.
+pub const ROLLING_BACK: &str = "RollingBack";
+
+/// Record ended well: every pod runs the new images and is available.
+pub const ROLLOUT_COMPLETE: &str = "RolloutComplete";
+/// Record ended well: the workload ran these images already; nothing was written.
+pub const ALREADY_CURRENT: &str = "AlreadyCurrent";
+/// Record ended well: the images are set, and the workload asks for no pods.
+pub const NOTHING_TO_RUN: &str = "NothingToRun";
+/// Record ended well: the API server would accept the write; nothing was written.
+pub const DRY_RUN: &str = "DryRun";
+
+/// Record failed; the previous images are back and healthy.
+pub const ROLLED_BACK: &str = "RolledBack";
+/// Record failed; the workload was left as it is.
+pub const ROLLOUT_FAILED: &str = "RolloutFailed";
+/// Record failed, and so did going back.
+pub const ROLLBACK_FAILED: &str = "RollbackFailed";
+/// Record ended because the ticket asked it to.
+pub const ABORTED: &str = "Aborted";
+/// Record ended because a newer attempt took its place.
+pub const SUPERSEDED: &str = "Superseded";
+/// Record ended because somebody else changed the workload.
+pub const CONTESTED: &str = "Contested";
+/// Record ended before anything was written.
+pub const REJECTED: &str = "Rejected";
+/// Record failed, and only Git can put the previous images back.
+pub const ROLLBACK_REQUIRES_GIT: &str = "RollbackRequiresGit";
+
+/// Ticket result: the retry was dropped, because the workload no longer shows what the rollback restored.
+pub const WORKLOAD_MOVED_ON: &str = "WorkloadMovedOn";
+
+/// Whether a record that ended for this reason ended well.
+#[must_use]
+pub fn is_success(result: &str) -> bool {
+    matches!(result, ROLLOUT_COMPLETE | ALREADY_CURRENT | NOTHING_TO_RUN | DRY_RUN)
+}

@@ -1,0 +1,167 @@
+//! Before the workload is changed, as far as the record knows.
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::outcome::{current, end, end_now, progressing};
+use super::{Answer, Authority, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
+use super::{is_ticket_of, live_images, marker_owner, runs_wanted};
+use crate::api::condition::bounded;
+use crate::api::deployment::Deployment;
+use crate::api::marker::Marker;
+use crate::api::ticket::{Stop, Ticket};
+use crate::api::workload_ref::ContainerImage;
+use crate::decide::condition_reason;
+use crate::decide::preflight::previous_images;
+use crate::decide::reason::{self, PROGRESSING, WRITE_REFUSED};
+use crate::decide::request;
+use crate::workload::patch;
+use crate::workload::view::WorkloadView;
+
+/// Managed fields keep whole seconds; a write younger than this is dated by the clock.
+const CLOCK_GRAIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// What the ticket says about the record. `live`: the ticket was read from the API server, not from the cache.
+#[must_use]
+pub fn authority(ticket: Option<&Ticket>, record: &Deployment, live: bool) -> Authority {
+    let Some(ticket) = ticket.filter(|t| is_ticket_of(t, record)) else {
+        return if live { Authority::Orphaned } else { Authority::Unconfirmed };
+    };
+    let entries = ticket.status.iter().flat_map(|s| &s.targets);
+    let named = entries.into_iter().find(|e| e.name == record.spec.target && e.record == record.metadata.name);
+    let Some(entry) = named.filter(|e| e.attempt == record.spec.attempt) else {
+        return if live { Authority::Withdrawn } else { Authority::Unconfirmed };
+    };
+    if let Some(stop) = entry.stop {
+        return Authority::Stopped(stop);
+    }
+    let asked = request::resolve(ticket).into_iter().find(|t| t.name == entry.name);
+    let same = asked.is_some_and(|t| request::hash(&t, &ticket.spec.rollout) == record.spec.request_hash);
+    if same && entry.request_hash.as_ref() == Some(&record.spec.request_hash) {
+        Authority::Granted
+    } else {
+        Authority::Withdrawn
+    }
+}
+
+pub fn decide(world: &RecordWorld) -> RecordStep {
+    let why = match world.authority {
+        Authority::Unconfirmed => return RecordStep::ReadTicket,
+        Authority::Granted => None,
+        Authority::Stopped(Stop::Rollback) => Some((reason::ABORTED, "ended by its ticket before anything was written")),
+        Authority::Stopped(Stop::Leave) => Some((reason::ABORTED, "a person took over before anything was written")),
+        Authority::Orphaned => Some((reason::ABORTED, "its ticket was deleted before anything was written")),
+        Authority::Withdrawn => Some((reason::SUPERSEDED, "its ticket asks for something else; nothing was written")),
+    };
+    let view = match &world.workload {
+        WorkloadSeen::Unread | WorkloadSeen::Watched(_) => return RecordStep::ReadWorkload,
+        WorkloadSeen::Missing => {
+            let (reason, message) = why.unwrap_or((reason::SUPERSEDED, "the workload was deleted before anything was written"));
+            return end_now(world, reason, message);
+        }
+        WorkloadSeen::Unreadable(_) => return RECHECK,
+        WorkloadSeen::Live(view) => view,
+    };
+    if view.uid != world.record.spec.base.uid {
+        return end_now(world, reason::SUPERSEDED, "the workload was deleted and created again before anything was written");
+    }
+    match marker_owner(world, view) {
+        MarkerOwner::Ours(marker) => return adopt(world, view, &marker),
+        MarkerOwner::OurFence => {
+            let (reason, message) = why.unwrap_or((reason::SUPERSEDED, "ended before anything was written"));
+            return end_now(world, reason, message);
+        }
+        MarkerOwner::Successor | MarkerOwner::Other => {}
+    }
+    let base = &world.record.spec.base;
+    let unmoved = view.generation == base.generation && view.marker == base.marker;
+    match why {
+        Some(why) => give_up(world, view, unmoved, why),
+        None if runs_wanted(world, view) => already_current(world, view),
+        None if unmoved => write(world, view),
+        None if world.refused().is_some() => {
+            end_now(world, reason::SUPERSEDED, "the workload changed between the decision and the write; nothing was written")
+        }
+        None => end_now(
+            world,
+            reason::CONTESTED,
+            "the workload was changed by somebody else while the outcome of the write was unknown; it is left as it is",
+        ),
+    }
+}
+
+fn write(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
+    let record = &world.record;
+    match &world.answer {
+        Some(Answer::Refused(why)) => return refused(world, why),
+        Some(Answer::WouldAccept) => return dry_run_accepted(world, view),
+        None => {}
+    }
+    let marker = marker(world, view, record.spec.images.clone());
+    let patch = Box::new(patch::set_images(view, &record.spec.images, &marker));
+    let purpose = if record.spec.dry_run { Purpose::DryRun } else { Purpose::Forward };
+    RecordStep::Patch { purpose, patch }
+}
+
+/// The API server said no although nothing changed: rights or admission. That may change, so the record stays and tries again.
+fn refused(world: &RecordWorld, answer: &str) -> RecordStep {
+    if world.record.spec.dry_run {
+        return end_now(world, reason::REJECTED, &format!("dry run: the API server refuses the write: {answer}"));
+    }
+    let message = format!("the API server refuses to change {}: {answer}; tried again with back-off", world.record.spec.workload);
+    match condition_reason(&world.record) {
+        Some((WRITE_REFUSED, said)) if said == bounded(&message) => RECHECK,
+        _ => progressing(world, current(world), WRITE_REFUSED, &message),
+    }
+}
+
+fn already_current(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
+    let mut status = current(world);
+    status.previous_images = live_images(world, view);
+    super::outcome::note(&mut status, view);
+    end(world, status, reason::ALREADY_CURRENT, "the workload runs these images already; nothing was written")
+}
+
+/// The workload carries this record's marker: the write happened, whoever remembers it.
+fn adopt(world: &RecordWorld, view: &WorkloadView, marker: &Marker) -> RecordStep {
+    let mut status = current(world);
+    status.previous_images.clone_from(&marker.undo);
+    let first_change = view.generation == world.record.spec.base.generation + 1;
+    if !first_change && !runs_wanted(world, view) {
+        return end(world, status, reason::CONTESTED, "somebody else changed the images after the write; they are left as they are");
+    }
+    status.admitted_images = live_images(world, view);
+    status.workload_generation = Some(view.generation);
+    let dated = view.written.filter(|t| world.now.duration_since(*t) > CLOCK_GRAIN);
+    status.patched_time = Some(MicroTime(dated.unwrap_or(world.now)));
+    progressing(world, status, PROGRESSING, "the images are set; following the pods")
+}
+
+/// Ends a record that has written nothing, once it is sure that nothing will be written in its name: a paused former leader may
+/// still hold the patch, which the API server accepts as long as the workload is what it was decided on.
+fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (reason, message): (&str, &str)) -> RecordStep {
+    if !unmoved || runs_wanted(world, view) || world.refused().is_some() {
+        return end_now(world, reason, message);
+    }
+    let marker = marker(world, view, live_images(world, view));
+    RecordStep::Patch { purpose: Purpose::Fence, patch: Box::new(patch::fence(view, &marker)) }
+}
+
+fn marker(world: &RecordWorld, view: &WorkloadView, set: Vec<ContainerImage>) -> Marker {
+    let record = &world.record;
+    Marker {
+        workload_uid: view.uid.clone(),
+        ticket_uid: record.spec.ticket.uid.clone(),
+        namespace: record.metadata.namespace.clone().unwrap_or_default(),
+        record: record.metadata.name.clone().unwrap_or_default(),
+        undo: previous_images(view, &record.spec.images, &world.holder),
+        set,
+        succeeded: false,
+    }
+}
+
+fn dry_run_accepted(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
+    let mut status = current(world);
+    status.previous_images = live_images(world, view);
+    end(world, status, reason::DRY_RUN, "dry run: the API server would accept the change; nothing was written")
+}

@@ -1,0 +1,31 @@
+//! After the end: the workload is let go.
+
+use super::{IDLE, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen, marker_owner};
+use crate::api::marker::Marker;
+use crate::decide::preflight::succeeded;
+use crate::workload::patch;
+
+pub fn decide(world: &RecordWorld) -> RecordStep {
+    let view = match &world.workload {
+        WorkloadSeen::Watched(view) | WorkloadSeen::Live(view) if view.uid == world.record.spec.base.uid => view,
+        _ => return IDLE,
+    };
+    let owner = marker_owner(world, view);
+    let release = view.rolling && match &owner {
+        MarkerOwner::Ours(_) | MarkerOwner::OurFence => true,
+        MarkerOwner::Successor => false,
+        // Nobody else will: whoever took the marker away left the label.
+        MarkerOwner::Other => view.marker().is_none(),
+    };
+    if !release {
+        return IDLE;
+    }
+    if world.refused().is_some() {
+        return RECHECK;
+    }
+    let settled = match owner {
+        MarkerOwner::Ours(marker) if succeeded(&world.record) => Some(Marker { succeeded: true, ..marker }),
+        _ => None,
+    };
+    RecordStep::Patch { purpose: Purpose::Release, patch: Box::new(patch::release(view, settled.as_ref())) }
+}

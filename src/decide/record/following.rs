@@ -1,0 +1,175 @@
+//! After the write: following the pods until they run, fail, or time is up.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::outcome::{current, end, end_now, note, progressing, sentence};
+use super::{Authority, LOOK_AT_PODS_AFTER, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
+use super::{marker_owner, shows};
+use crate::api::deployment::{DeploymentStatus, OnFailure, RootCause};
+use crate::api::ticket::Stop;
+use crate::decide::images::all_same_or_pinned;
+use crate::decide::reason;
+use crate::workload::view::WorkloadView;
+use crate::workload::{patch, pods};
+
+/// Root cause of a rollout that its ticket ended.
+pub const STOPPED_BY_TICKET: &str = "StoppedByTicket";
+
+pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
+    let view = match ours(world, status) {
+        Ok(view) => view,
+        Err(step) => return *step,
+    };
+    match world.authority {
+        Authority::Stopped(Stop::Leave) => {
+            return end_now(world, reason::ABORTED, "a person took over (spec.manualOverride); everything is left as it is");
+        }
+        Authority::Stopped(Stop::Rollback) => return fail(world, view, stopped()),
+        _ => {}
+    }
+    if view.complete() {
+        return complete(world, view);
+    }
+    let admitted = &status.admitted_images;
+    let pods = world.pods.as_deref().unwrap_or_default();
+    if let Some(cause) = pods::root_cause(pods, admitted).or_else(|| view.failure.clone().filter(|_| view.observed())) {
+        return fail(world, view, cause);
+    }
+    let patched = status.patched_time.as_ref().map_or(world.now, |t| t.0);
+    let deadline = patched + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
+    if world.now >= deadline {
+        return fail(world, view, timed_out(world, view, pods::hint(pods, admitted)));
+    }
+    wait(world, patched, deadline)
+}
+
+/// The workload, if it is still what this record made of it.
+pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a WorkloadView, Box<RecordStep>> {
+    let view = match &world.workload {
+        WorkloadSeen::Unread => return Err(Box::new(unseen(world, status))),
+        WorkloadSeen::Unreadable(_) => return Err(Box::new(RECHECK)),
+        WorkloadSeen::Missing => return Err(Box::new(gone(world))),
+        WorkloadSeen::Watched(view) | WorkloadSeen::Live(view) => view,
+    };
+    if view.uid != world.record.spec.base.uid {
+        return Err(Box::new(if world.workload.is_live() { gone(world) } else { RecordStep::ReadWorkload }));
+    }
+    let late = Some(view.generation) < status.workload_generation;
+    let MarkerOwner::Ours(_) = marker_owner(world, view) else {
+        if !world.workload.is_live() {
+            return Err(Box::new(RecordStep::ReadWorkload));
+        }
+        return Err(Box::new(lost(world, view)));
+    };
+    if late {
+        return Err(Box::new(RecordStep::ReadWorkload));
+    }
+    let expected = shows(view, &status.admitted_images)
+        || status.rollback_time.is_some() && restored(view, status);
+    if !expected {
+        let step = if world.workload.is_live() { contested(world) } else { RecordStep::ReadWorkload };
+        return Err(Box::new(step));
+    }
+    if !view.rolling && world.workload.is_live() {
+        return Err(Box::new(RecordStep::Patch { purpose: Purpose::Relabel, patch: Box::new(patch::relabel(view)) }));
+    }
+    Ok(view)
+}
+
+/// The watch needs a moment to show a workload that was just labelled.
+fn unseen(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
+    let look = status.patched_time.as_ref().map(|t| t.0 + LOOK_AT_PODS_AFTER);
+    match look.filter(|t| *t > world.now) {
+        Some(until) => RecordStep::Wait { until: Some(until), recheck: false, watch_pods: false },
+        None => RecordStep::ReadWorkload,
+    }
+}
+
+fn lost(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
+    if marker_owner(world, view) == MarkerOwner::Successor {
+        return end_now(world, reason::SUPERSEDED, "a newer attempt of the same ticket took its place");
+    }
+    contested(world)
+}
+
+fn contested(world: &RecordWorld) -> RecordStep {
+    end_now(world, reason::CONTESTED, "somebody else changed the workload during the rollout; it is left as it is")
+}
+
+/// Whether the workload shows the previous images again.
+pub fn restored(view: &WorkloadView, status: &DeploymentStatus) -> bool {
+    all_same_or_pinned(&status.previous_images, &view.images_of(&status.previous_images))
+}
+
+fn gone(world: &RecordWorld) -> RecordStep {
+    end_now(world, reason::ABORTED, "the workload was deleted during the rollout")
+}
+
+/// Every pod runs the new template: look once at what really runs, then end well.
+fn complete(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
+    let mut status = current(world);
+    note(&mut status, view);
+    if view.replicas.desired == 0 {
+        status.healthy_time = Some(MicroTime(world.now));
+        return end(world, status, reason::NOTHING_TO_RUN, "the images are set; the workload asks for 0 pods");
+    }
+    let Some(pods) = &world.pods else { return RecordStep::ReadPods };
+    status.digests = pods::digests(pods, &status.admitted_images);
+    status.healthy_time = Some(MicroTime(world.now));
+    status.verified_time = Some(MicroTime(world.now));
+    let message = format!("{} pods run the new images and are available", view.replicas.available);
+    end(world, status, reason::ROLLOUT_COMPLETE, &message)
+}
+
+/// The rollout has failed: decide what becomes of the workload. A rollback is an intent first, then a write.
+fn fail(world: &RecordWorld, view: &WorkloadView, cause: RootCause) -> RecordStep {
+    if !world.workload.is_live() {
+        return RecordStep::ReadWorkload;
+    }
+    let mut status = current(world);
+    let text = sentence(&cause);
+    let stopped = cause.reason == STOPPED_BY_TICKET;
+    status.root_cause = Some(cause);
+    note(&mut status, view);
+    if world.record.spec.on_failure == OnFailure::Hold && !stopped {
+        return end(world, status, reason::ROLLOUT_FAILED, &format!("{text}; left as it is (rollout.onFailure: Hold)"));
+    }
+    if view.owner.is_gitops() && !view.consent {
+        let message = format!("{text}; {} owns the image now: put the previous one back in Git", view.owner);
+        return end(world, status, reason::ROLLBACK_REQUIRES_GIT, &message);
+    }
+    if status.previous_images == status.admitted_images {
+        return end(world, status, reason::ROLLOUT_FAILED, &format!("{text}; there is nothing to go back to"));
+    }
+    status.rollback_time = Some(MicroTime(world.now));
+    progressing(world, status, reason::ROLLING_BACK, &format!("{text}; putting the previous images back"))
+}
+
+fn stopped() -> RootCause {
+    RootCause {
+        pod: None,
+        container: None,
+        reason: STOPPED_BY_TICKET.to_owned(),
+        message: "the ticket no longer asks for this rollout".to_owned(),
+    }
+}
+
+fn timed_out(world: &RecordWorld, view: &WorkloadView, hint: Option<RootCause>) -> RootCause {
+    let seconds = world.record.spec.timeout_seconds;
+    let replicas = &view.replicas;
+    let counts = format!(
+        "not complete within {seconds} s: {} of {} pods updated, {} available",
+        replicas.updated, replicas.desired, replicas.available
+    );
+    match hint {
+        Some(hint) => RootCause { message: format!("{counts}; {}: {}", hint.reason, hint.message), reason: "Timeout".into(), ..hint },
+        None => RootCause { pod: None, container: None, reason: "Timeout".to_owned(), message: counts },
+    }
+}
+
+fn wait(world: &RecordWorld, patched: Timestamp, deadline: Timestamp) -> RecordStep {
+    let look = patched + LOOK_AT_PODS_AFTER;
+    let watch_pods = world.now >= look;
+    RecordStep::Wait { until: Some(if watch_pods { deadline } else { look.min(deadline) }), recheck: false, watch_pods }
+}

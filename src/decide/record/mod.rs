@@ -1,0 +1,207 @@
+//! The next step for a record: one attempt to bring one workload to given images.
+//!
+//! Like [`super::ticket`], a step is one more observation, one write, or the end of the pass. The normal path and the way back from
+//! a crash are one: what was written is always found out by reading the workload, never remembered.
+
+mod before_patch;
+mod finished;
+mod following;
+mod outcome;
+mod rolling_back;
+
+use jiff::{SignedDuration, Timestamp};
+use json_patch::Patch;
+
+use super::images::all_same_or_pinned;
+use super::preflight::Holder;
+use crate::api::deployment::{Deployment, DeploymentStatus};
+use crate::api::marker::Marker;
+use crate::api::ticket::{Stop, Ticket};
+use crate::api::workload_ref::ContainerImage;
+use crate::workload::pods::PodView;
+use crate::workload::view::WorkloadView;
+
+pub use before_patch::authority;
+
+/// Pods are looked at when a rollout is not complete this long after the write.
+const LOOK_AT_PODS_AFTER: SignedDuration = SignedDuration::from_secs(2);
+
+/// What was observed.
+#[derive(Clone, Debug)]
+pub struct RecordWorld {
+    /// The record.
+    pub record: Deployment,
+    /// What its ticket says about it.
+    pub authority: Authority,
+    /// The workload.
+    pub workload: WorkloadSeen,
+    /// The record the workload's marker names, when it was read live.
+    pub holder: Holder,
+    /// The pods of the workload.
+    pub pods: Option<Vec<PodView>>,
+    /// The API server's answer to the last write of this pass, where a read does not tell it.
+    pub answer: Option<Answer>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What the API server answered to a write.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// It refused, for this reason, and changed nothing.
+    Refused(String),
+    /// It would have accepted (dry run).
+    WouldAccept,
+}
+
+/// What a ticket says about a record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Authority {
+    /// The ticket's status names the record, and its spec still asks for the same.
+    Granted,
+    /// The ticket tells the record to end.
+    Stopped(Stop),
+    /// The ticket does not name the record, or asks for something else by now.
+    Withdrawn,
+    /// There is no such ticket any more.
+    Orphaned,
+    /// The cache does not name the record; only a live read tells whether the cache is late.
+    Unconfirmed,
+}
+
+/// What is known of the workload.
+#[derive(Clone, Debug)]
+pub enum WorkloadSeen {
+    /// Nothing yet.
+    Unread,
+    /// From the watch; may be late.
+    Watched(Box<WorkloadView>),
+    /// From a live read, or the answer to a write, in this pass.
+    Live(Box<WorkloadView>),
+    /// A live read says that it does not exist.
+    Missing,
+    /// The live read failed.
+    Unreadable(String),
+}
+
+impl WorkloadSeen {
+    fn is_live(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub enum RecordStep {
+    /// Read the ticket, live.
+    ReadTicket,
+    /// Read the workload, live, and the record its marker names.
+    ReadWorkload,
+    /// Read the workload's pods once.
+    ReadPods,
+    /// Patch the workload.
+    Patch {
+        /// What for.
+        purpose: Purpose,
+        /// The patch, with its tests.
+        patch: Box<Patch>,
+    },
+    /// Write the record's status, if nobody wrote the record since it was read.
+    WriteStatus(Box<DeploymentStatus>),
+    /// Nothing to do before `until`, or until something that is watched changes.
+    Wait {
+        /// When to decide again at the latest.
+        until: Option<Timestamp>,
+        /// Look again with back-off.
+        recheck: bool,
+        /// Watch the workload's pods until the record has ended.
+        watch_pods: bool,
+    },
+}
+
+/// What a patch of the workload is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// Set the new images.
+    Forward,
+    /// Try to set the new images, changing nothing.
+    DryRun,
+    /// Put the previous images back.
+    Rollback,
+    /// Make sure no late forward patch can land.
+    Fence,
+    /// Put the label of a rollout in flight back.
+    Relabel,
+    /// Take the label of a rollout in flight away.
+    Release,
+}
+
+/// The next step.
+#[must_use]
+pub fn decide(world: &RecordWorld) -> RecordStep {
+    let status = world.record.status.as_ref();
+    if status.is_some_and(|s| s.completion_time.is_some()) {
+        return finished::decide(world);
+    }
+    let Some(status) = status.filter(|s| s.patched_time.is_some()) else { return before_patch::decide(world) };
+    if status.rollback_time.is_some() { rolling_back::decide(world, status) } else { following::decide(world, status) }
+}
+
+impl RecordWorld {
+    /// Why the API server refused the last write of this pass.
+    fn refused(&self) -> Option<&str> {
+        match &self.answer {
+            Some(Answer::Refused(why)) => Some(why),
+            _ => None,
+        }
+    }
+}
+
+/// The step that is due when nothing is.
+const IDLE: RecordStep = RecordStep::Wait { until: None, recheck: false, watch_pods: false };
+
+/// Look again with back-off.
+const RECHECK: RecordStep = RecordStep::Wait { until: None, recheck: true, watch_pods: false };
+
+/// Whose the marker on the workload is.
+#[derive(Debug, Eq, PartialEq)]
+enum MarkerOwner {
+    /// This record's, written with its images.
+    Ours(Marker),
+    /// This record's, written to keep its own late patch out.
+    OurFence,
+    /// A later attempt of the same ticket and target.
+    Successor,
+    /// Anybody else's, or none.
+    Other,
+}
+
+fn marker_owner(world: &RecordWorld, view: &WorkloadView) -> MarkerOwner {
+    let record = &world.record;
+    match view.marker() {
+        Some(m) if Some(&m.record) == record.metadata.name.as_ref() => {
+            if m.set == record.spec.images { MarkerOwner::Ours(m) } else { MarkerOwner::OurFence }
+        }
+        Some(m) if m.ticket_uid == record.spec.ticket.uid => MarkerOwner::Successor,
+        _ => MarkerOwner::Other,
+    }
+}
+
+/// The images of this record's containers as they are, and whether they are what this record set.
+fn live_images(world: &RecordWorld, view: &WorkloadView) -> Vec<ContainerImage> {
+    view.images_of(&world.record.spec.images)
+}
+
+fn shows(view: &WorkloadView, images: &[ContainerImage]) -> bool {
+    view.images_of(images) == images
+}
+
+fn runs_wanted(world: &RecordWorld, view: &WorkloadView) -> bool {
+    all_same_or_pinned(&world.record.spec.images, &live_images(world, view))
+}
+
+/// Who the record's ticket is, for those who look it up.
+#[must_use]
+pub fn is_ticket_of(ticket: &Ticket, record: &Deployment) -> bool {
+    ticket.metadata.uid.as_ref() == Some(&record.spec.ticket.uid)
+}

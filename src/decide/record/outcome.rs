@@ -1,0 +1,78 @@
+//! Statuses a record can be given, and the sentences that go with them.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+
+use super::{RecordStep, RecordWorld};
+use crate::api::condition::{Condition, ConditionStatus, bounded, set_condition};
+use crate::api::deployment::{DeploymentStatus, RootCause};
+use crate::decide::reason::{self, RECONCILING, STALLED, SUCCEEDED};
+use crate::workload::view::WorkloadView;
+
+/// The record's status as it is, to be changed.
+pub fn current(world: &RecordWorld) -> DeploymentStatus {
+    let mut status = world.record.status.clone().unwrap_or_default();
+    status.observed_generation = world.record.metadata.generation.unwrap_or_default();
+    status
+}
+
+/// Says that work goes on.
+pub fn progressing(world: &RecordWorld, mut status: DeploymentStatus, reason: &str, message: &str) -> RecordStep {
+    set(world, &mut status, SUCCEEDED, ConditionStatus::Unknown, reason, message);
+    set(world, &mut status, RECONCILING, ConditionStatus::True, reason, message);
+    RecordStep::WriteStatus(Box::new(status))
+}
+
+/// Ends the record.
+pub fn end(world: &RecordWorld, mut status: DeploymentStatus, reason: &str, message: &str) -> RecordStep {
+    let well = reason::is_success(reason);
+    let succeeded = if well { ConditionStatus::True } else { ConditionStatus::False };
+    set(world, &mut status, SUCCEEDED, succeeded, reason, message);
+    status.conditions.retain(|c| c.r#type != RECONCILING);
+    if matches!(reason, reason::ROLLBACK_FAILED | reason::ROLLOUT_FAILED | reason::ROLLBACK_REQUIRES_GIT | reason::CONTESTED) {
+        set(world, &mut status, STALLED, ConditionStatus::True, reason, message);
+    }
+    status.completion_time = Some(MicroTime(world.now));
+    RecordStep::WriteStatus(Box::new(status))
+}
+
+/// Ends the record as it stands.
+pub fn end_now(world: &RecordWorld, reason: &str, message: &str) -> RecordStep {
+    end(world, current(world), reason, message)
+}
+
+/// Notes what the workload looks like.
+pub fn note(status: &mut DeploymentStatus, view: &WorkloadView) {
+    status.replicas = Some(view.replicas.clone());
+    status.revision.clone_from(&view.revision);
+}
+
+/// A root cause in a sentence.
+pub fn sentence(cause: &RootCause) -> String {
+    let place = match (&cause.pod, &cause.container) {
+        (Some(pod), Some(container)) => format!(" (pod {pod}, container {container})"),
+        (Some(pod), None) => format!(" (pod {pod})"),
+        _ => String::new(),
+    };
+    bounded(&format!("{}: {}{place}", cause.reason, cause.message))
+}
+
+fn set(
+    world: &RecordWorld,
+    status: &mut DeploymentStatus,
+    type_: &str,
+    condition: ConditionStatus,
+    reason: &str,
+    message: &str,
+) {
+    set_condition(
+        &mut status.conditions,
+        Condition {
+            r#type: type_.to_owned(),
+            status: condition,
+            observed_generation: world.record.metadata.generation,
+            last_transition_time: Time(world.now),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+        },
+    );
+}

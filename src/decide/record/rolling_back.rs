@@ -1,0 +1,53 @@
+//! Putting the previous images back, and seeing that they run.
+
+use jiff::SignedDuration;
+
+use super::following::{STOPPED_BY_TICKET, ours, restored};
+use super::outcome::{current, end, note, sentence};
+use super::{Purpose, RecordStep, RecordWorld};
+use crate::api::deployment::DeploymentStatus;
+use crate::decide::reason;
+use crate::workload::patch;
+use crate::workload::view::WorkloadView;
+
+pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
+    let view = match ours(world, status) {
+        Ok(view) => view,
+        Err(step) => return *step,
+    };
+    let started = status.rollback_time.as_ref().map_or(world.now, |t| t.0);
+    let deadline = started + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
+    let cause = status.root_cause.as_ref().map(sentence).unwrap_or_default();
+    let restored = restored(view, status) && Some(view.generation) > status.workload_generation;
+    let settled = if world.record.spec.base.healthy { view.complete() } else { view.observed() };
+    if restored && settled {
+        let by_ticket = status.root_cause.as_ref().is_some_and(|c| c.reason == STOPPED_BY_TICKET);
+        let result = if by_ticket { reason::ABORTED } else { reason::ROLLED_BACK };
+        return finish(world, view, result, &format!("{cause}; the previous images are back"));
+    }
+    if world.now >= deadline {
+        let seconds = world.record.spec.timeout_seconds;
+        let message = format!("{cause}; going back did not end within {seconds} s: look at the workload");
+        return finish(world, view, reason::ROLLBACK_FAILED, &message);
+    }
+    if restored {
+        return RecordStep::Wait { until: Some(deadline), recheck: false, watch_pods: false };
+    }
+    if !world.workload.is_live() {
+        return RecordStep::ReadWorkload;
+    }
+    if world.refused().is_some() {
+        return RecordStep::Wait { until: Some(deadline), recheck: true, watch_pods: false };
+    }
+    if view.owner.is_gitops() && !view.consent {
+        let message = format!("{cause}; {} owns the image now: put the previous one back in Git", view.owner);
+        return finish(world, view, reason::ROLLBACK_REQUIRES_GIT, &message);
+    }
+    RecordStep::Patch { purpose: Purpose::Rollback, patch: Box::new(patch::restore_images(view, &status.previous_images)) }
+}
+
+fn finish(world: &RecordWorld, view: &WorkloadView, reason: &str, message: &str) -> RecordStep {
+    let mut status = current(world);
+    note(&mut status, view);
+    end(world, status, reason, message)
+}

@@ -1,0 +1,253 @@
+//! What a ticket's status says to people and programs, from where each target is.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::gates::Obstacle;
+use super::reason::{self, DEPLOYABLE, DEPLOYED, RECONCILING, STALLED};
+use crate::api::condition::{Condition, ConditionStatus, bounded, find_condition, set_condition};
+use crate::api::deployment::Deployment;
+use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus, Waiting};
+
+/// Where one target is.
+#[derive(Clone, Debug)]
+pub enum Situation {
+    /// It runs.
+    Deployed {
+        /// The record's reason.
+        result: String,
+        /// The record's message.
+        message: String,
+    },
+    /// An attempt is in flight: reason and message.
+    InFlight((&'static str, String)),
+    /// It was rolled back and will be tried again.
+    BackingOff {
+        /// When.
+        until: Timestamp,
+        /// Why it failed.
+        message: String,
+    },
+    /// Something is in the way.
+    Waiting(Obstacle),
+    /// It failed for good.
+    Failed {
+        /// Why, as one word.
+        reason: String,
+        /// Why, for people.
+        message: String,
+    },
+}
+
+/// What an attempt in flight says, from its record.
+#[must_use]
+pub fn in_flight_text(record: &Deployment, entry: &TargetStatus, image: &str) -> (&'static str, String) {
+    let succeeded = record.status.as_ref().and_then(|s| find_condition(&s.conditions, reason::SUCCEEDED));
+    match succeeded {
+        Some(c) if c.reason == reason::ROLLING_BACK => (reason::ROLLING_BACK, c.message.clone()),
+        Some(c) if c.reason == reason::WRITE_REFUSED => (reason::WRITE_REFUSED, c.message.clone()),
+        _ => rolling_text(entry, image),
+    }
+}
+
+/// What an attempt says while it goes well. No numbers that move: each would be one more write.
+#[must_use]
+pub fn rolling_text(entry: &TargetStatus, image: &str) -> (&'static str, String) {
+    ("RollingOut", format!("rolling out {image} (attempt {})", entry.attempt))
+}
+
+/// Writes reason, message, waiting and conditions.
+pub fn project(status: &mut TicketStatus, ticket: &Ticket, situations: &[(String, Situation)], now: Timestamp) {
+    let summary = summary(status, ticket, situations);
+    status.reason = Some(summary.reason.clone());
+    status.message = Some(bounded(&summary.message));
+    status.waiting = summary.waiting;
+    status.blocked_reason = match summary.stalled {
+        true => Some(bounded(&summary.message)),
+        false => ticket.spec.blocked_reason.clone(),
+    };
+    let generation = ticket.metadata.generation;
+    let mut set = |type_: &str, condition: ConditionStatus, reason: &str, message: &str| {
+        set_condition(
+            &mut status.conditions,
+            Condition {
+                r#type: type_.to_owned(),
+                status: condition,
+                observed_generation: generation,
+                last_transition_time: Time(now),
+                reason: reason.to_owned(),
+                message: message.to_owned(),
+            },
+        );
+    };
+    match &summary.in_the_way {
+        None => set(DEPLOYABLE, ConditionStatus::True, "Ready", "nothing is in the way"),
+        Some((why, text)) => set(DEPLOYABLE, ConditionStatus::False, why, text),
+    }
+    set(DEPLOYED, summary.deployed, &summary.reason, &summary.message);
+    if summary.reconciling {
+        set(RECONCILING, ConditionStatus::True, &summary.reason, &summary.message);
+    }
+    if summary.stalled {
+        set(STALLED, ConditionStatus::True, &summary.reason, &summary.message);
+    }
+    status.conditions.retain(|c| match c.r#type.as_str() {
+        RECONCILING => summary.reconciling,
+        STALLED => summary.stalled,
+        _ => true,
+    });
+}
+
+/// The one thing to know now.
+struct Summary {
+    reason: String,
+    message: String,
+    waiting: Option<Waiting>,
+    in_the_way: Option<(String, String)>,
+    deployed: ConditionStatus,
+    reconciling: bool,
+    stalled: bool,
+}
+
+fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situation)]) -> Summary {
+    let state = status.state.unwrap_or(TicketState::Planning);
+    if state == TicketState::Done {
+        let message = match &status.deployed_by {
+            Some(by) => format!("deployed by {by}"),
+            None => "done".to_owned(),
+        };
+        let deployed = if status.deployed_by.is_some() { ConditionStatus::True } else { ConditionStatus::False };
+        let reason = if status.deployed_by.is_some() { "Deployed" } else { "Done" };
+        return Summary {
+            reason: reason.to_owned(),
+            message,
+            waiting: None,
+            in_the_way: Some(("Done".to_owned(), "the ticket is done".to_owned())),
+            deployed,
+            reconciling: situations.iter().any(|(_, s)| matches!(s, Situation::InFlight(_))),
+            stalled: false,
+        };
+    }
+    in_flight(situations)
+        .or_else(|| backing_off(situations))
+        .or_else(|| failed(situations))
+        .or_else(|| waiting(situations))
+        .unwrap_or_else(|| nothing_asked(state, ticket, situations))
+}
+
+fn in_flight(situations: &[(String, Situation)]) -> Option<Summary> {
+    let (reason, message) = tell(situations, |s| match s {
+        Situation::InFlight((reason, message)) => Some(((*reason).to_owned(), message.clone())),
+        _ => None,
+    })?;
+    let waiting = (reason == reason::WRITE_REFUSED).then(|| Waiting {
+        reason: reason.clone(),
+        message: bounded(&message),
+        ..Waiting::default()
+    });
+    let in_the_way = waiting.as_ref().map(|w| (w.reason.clone(), w.message.clone()));
+    Some(Summary { reason, message, waiting, in_the_way, deployed: ConditionStatus::Unknown, reconciling: true, stalled: false })
+}
+
+fn backing_off(situations: &[(String, Situation)]) -> Option<Summary> {
+    let (reason, message) = tell(situations, |s| match s {
+        Situation::BackingOff { message, .. } => Some(("BackingOff".to_owned(), message.clone())),
+        _ => None,
+    })?;
+    let until = situations.iter().filter_map(|(_, s)| match s {
+        Situation::BackingOff { until, .. } => Some(*until),
+        _ => None,
+    });
+    let waiting = Waiting {
+        reason: reason.clone(),
+        message: "the next try starts by itself".to_owned(),
+        on: None,
+        until: until.min().map(Time),
+    };
+    Some(Summary {
+        reason,
+        message,
+        waiting: Some(waiting),
+        in_the_way: None,
+        deployed: ConditionStatus::Unknown,
+        reconciling: true,
+        stalled: false,
+    })
+}
+
+fn failed(situations: &[(String, Situation)]) -> Option<Summary> {
+    let (reason, message) = tell(situations, |s| match s {
+        Situation::Failed { reason, message } => Some((reason.clone(), message.clone())),
+        _ => None,
+    })?;
+    let what_next = "automation is off for this ticket until its targets or state change, or the annotation trackdown.dev/retry-requested gets a new value";
+    let message = format!("{message}; {what_next}");
+    Some(Summary {
+        in_the_way: Some((reason.clone(), message.clone())),
+        reason,
+        message,
+        waiting: None,
+        deployed: ConditionStatus::False,
+        reconciling: false,
+        stalled: true,
+    })
+}
+
+fn waiting(situations: &[(String, Situation)]) -> Option<Summary> {
+    let obstacles = || {
+        situations.iter().filter_map(|(name, s)| match s {
+            Situation::Waiting(obstacle) => Some((name, obstacle)),
+            _ => None,
+        })
+    };
+    let (_, first) = obstacles().next()?;
+    let same = obstacles().all(|(_, o)| o == first);
+    let message = if same {
+        first.message.clone()
+    } else {
+        obstacles().map(|(name, o)| format!("{name}: {}", o.message)).collect::<Vec<_>>().join("; ")
+    };
+    let waiting =
+        Waiting { reason: first.reason.to_owned(), message: bounded(&message), on: first.on.clone(), until: None };
+    Some(Summary {
+        reason: first.reason.to_owned(),
+        in_the_way: Some((first.reason.to_owned(), message.clone())),
+        message,
+        waiting: Some(waiting),
+        deployed: ConditionStatus::False,
+        reconciling: obstacles().any(|(_, o)| o.moving),
+        stalled: false,
+    })
+}
+
+/// No target has anything to say: there are none, or all ended well without the ticket being done (a dry run).
+fn nothing_asked(state: TicketState, ticket: &Ticket, situations: &[(String, Situation)]) -> Summary {
+    let dry_run = tell(situations, |s| match s {
+        Situation::Deployed { result, message } => Some((result.clone(), message.clone())),
+        _ => None,
+    });
+    let (reason, message) = dry_run.unwrap_or_else(|| {
+        let obstacle = super::gates::first_obstacle(ticket, state, &[], &Default::default(), Timestamp::MIN);
+        obstacle.map_or(("Ready".to_owned(), String::new()), |o| (o.reason.to_owned(), o.message))
+    });
+    Summary {
+        in_the_way: Some((reason.clone(), message.clone())),
+        waiting: Some(Waiting { reason: reason.clone(), message: bounded(&message), ..Waiting::default() }),
+        reason,
+        message,
+        deployed: ConditionStatus::False,
+        reconciling: false,
+        stalled: false,
+    }
+}
+
+/// The reason of the first target `about` knows something of, and what it knows of all of them.
+fn tell(
+    situations: &[(String, Situation)],
+    about: impl Fn(&Situation) -> Option<(String, String)>,
+) -> Option<(String, String)> {
+    let told: Vec<_> = situations.iter().filter_map(|(name, s)| about(s).map(|(r, m)| (name, r, m))).collect();
+    let (_, reason, _) = told.first()?;
+    let text = told.iter().map(|(name, _, message)| format!("{name}: {message}")).collect::<Vec<_>>().join("; ");
+    Some((reason.clone(), text))
+}

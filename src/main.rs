@@ -1,0 +1,34 @@
+//! The operator `trackdown`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use trackdown::operator::settings::{Cli, Command};
+use trackdown::operator::{logging, run};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Some(Command::Crds) => print_crds(),
+        Some(Command::ApiReference) => Ok(()),
+        None => operate(cli.run).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("trackdown: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crds() -> Result<(), Box<dyn std::error::Error>> {
+    print!("{}", trackdown::crds::yaml()?);
+    Ok(())
+}
+
+async fn operate(args: trackdown::operator::settings::RunArgs) -> Result<(), Box<dyn std::error::Error>> {
+    logging::start(&args)?;
+    Ok(run::run(args).await?)
+}

@@ -1,0 +1,112 @@
+//! Command line and environment.
+
+use std::net::SocketAddr;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+/// Trackdown makes a change ticket a Kubernetes object: when a Ticket is ready for deployment and automation eligible, it rolls the
+/// workload out, follows it, rolls back what fails, and writes the result into the ticket's status.
+///
+/// Without a command it runs the operator, with the in-cluster configuration or the KUBECONFIG at hand. Every flag can be set in the
+/// environment instead.
+#[derive(Debug, Parser)]
+#[command(name = "trackdown", version, about, long_about)]
+pub struct Cli {
+    /// What to do instead of running the operator.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of the operator.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Commands beside running the operator.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Print the custom resource definitions as YAML: `trackdown crds | kubectl apply --server-side -f -`
+    Crds,
+    /// Print the API reference as Markdown.
+    #[command(hide = true)]
+    ApiReference,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Settings of the operator.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// Namespaces to work in, separated by commas; none: the whole cluster
+    #[arg(long, env = "TRACKDOWN_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACE")]
+    pub namespaces: Vec<String>,
+
+    /// Monitor only: say on each ticket what would be deployed, and start nothing. Rollouts in flight are finished
+    #[arg(long, env = "TRACKDOWN_DRY_RUN", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    pub dry_run: bool,
+
+    /// Objects of a kind that are worked on at the same time
+    #[arg(long, env = "TRACKDOWN_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+
+    /// Let one replica work at a time. Safety does not depend on it, but several at once would do everything several times
+    #[arg(long, env = "TRACKDOWN_LEADER_ELECTION", default_value_t = true, action = ArgAction::Set)]
+    pub leader_election: bool,
+
+    /// Name of the Lease replicas compete for
+    #[arg(long, env = "TRACKDOWN_LEASE_NAME", default_value = "trackdown")]
+    pub lease_name: String,
+
+    /// Namespace of that Lease; default: the namespace of the configuration at hand
+    #[arg(long, env = "TRACKDOWN_LEASE_NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// Name of this replica among others, in the Lease and in Events: the name of its pod
+    #[arg(long, env = "TRACKDOWN_IDENTITY", default_value = "trackdown")]
+    pub identity: String,
+
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, env = "TRACKDOWN_LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen_address: SocketAddr,
+
+    /// How log lines look
+    #[arg(long, env = "TRACKDOWN_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,trackdown=debug
+    #[arg(long, env = "TRACKDOWN_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// What the reconcilers need of the settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// See [`RunArgs::dry_run`].
+    pub monitor_only: bool,
+    /// See [`RunArgs::concurrency`].
+    pub concurrency: u16,
+    /// See [`RunArgs::identity`].
+    pub identity: String,
+}
+
+impl RunArgs {
+    /// One entry per scope to watch: the namespaces, or `None` for the whole cluster.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<Option<String>> {
+        let mut names: Vec<_> = self.namespaces.iter().map(|n| n.trim()).filter(|n| !n.is_empty()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() { vec![None] } else { names.into_iter().map(|n| Some(n.to_owned())).collect() }
+    }
+}
+
+impl From<&RunArgs> for Settings {
+    fn from(args: &RunArgs) -> Self {
+        Self { monitor_only: args.dry_run, concurrency: args.concurrency, identity: args.identity.clone() }
+    }
+}

@@ -1,0 +1,184 @@
+//! What the reconcilers share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment as AppsDeployment;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, ResourceExt};
+
+use super::backoff::Backoffs;
+use super::error::Error;
+use super::fresh::Fresh;
+use super::io::{Reply, call};
+use super::pods::PodWatches;
+use crate::api::FIELD_MANAGER;
+use crate::api::deployment::Deployment;
+use crate::api::ticket::Ticket;
+use crate::api::workload_ref::{Workload, WorkloadKind};
+use crate::decide::preflight::Holder;
+use crate::operator::metrics::Metrics;
+use crate::workload::Rollable;
+use crate::workload::view::WorkloadView;
+
+/// Waits nobody can watch: looked at again after 10 s, then ever less often, every 5 min at last.
+const RECHECK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
+/// After an error: tried again after half a second, every minute at last.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// Everything a reconciler needs.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Say what would be done, start nothing.
+    pub monitor_only: bool,
+    /// Tickets, cached.
+    pub tickets: Store<Ticket>,
+    /// Records, cached.
+    pub records: Store<Deployment>,
+    /// Workloads with a rollout in flight, cached.
+    pub workloads: Store<AppsDeployment>,
+    /// Own writes of tickets.
+    pub fresh_tickets: Fresh<Ticket>,
+    /// Own writes of records.
+    pub fresh_records: Fresh<Deployment>,
+    /// Reads of a workload made for a record that was just created, so that its first step need not read again.
+    handoff: Mutex<HashMap<String, (WorkloadView, Holder)>>,
+    /// Pods of rollouts that take their time.
+    pub pods: PodWatches,
+    /// Pauses between looks at what nobody can watch.
+    pub rechecks: Backoffs<String>,
+    /// Pauses after errors.
+    pub retries: Backoffs<String>,
+    /// Events.
+    pub recorder: Recorder,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// The installed CRDs are too old to go on.
+    pub crd_too_old: Arc<AtomicBool>,
+}
+
+/// What a context is made of.
+pub struct Parts {
+    /// See [`Context::client`].
+    pub client: Client,
+    /// See [`Context::monitor_only`].
+    pub monitor_only: bool,
+    /// Name of this process among others.
+    pub identity: String,
+    /// See [`Context::metrics`].
+    pub metrics: Arc<Metrics>,
+    /// See [`Context::crd_too_old`].
+    pub crd_too_old: Arc<AtomicBool>,
+    /// See [`Context::tickets`].
+    pub tickets: Store<Ticket>,
+    /// See [`Context::records`].
+    pub records: Store<Deployment>,
+    /// See [`Context::workloads`].
+    pub workloads: Store<AppsDeployment>,
+    /// See [`Context::pods`].
+    pub pods: PodWatches,
+}
+
+impl Context {
+    /// A context with nothing remembered.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(parts.identity) };
+        Self {
+            recorder: Recorder::new(parts.client.clone(), reporter),
+            client: parts.client,
+            monitor_only: parts.monitor_only,
+            tickets: parts.tickets,
+            records: parts.records,
+            workloads: parts.workloads,
+            fresh_tickets: Fresh::default(),
+            fresh_records: Fresh::default(),
+            handoff: Mutex::default(),
+            pods: parts.pods,
+            rechecks: Backoffs::new(RECHECK.0, RECHECK.1),
+            retries: Backoffs::new(RETRY.0, RETRY.1),
+            metrics: parts.metrics,
+            crd_too_old: parts.crd_too_old,
+        }
+    }
+
+    /// The ticket as last known.
+    pub fn ticket(&self, namespace: &str, name: &str) -> Option<Arc<Ticket>> {
+        let cached = self.tickets.get(&ObjectRef::new(name).within(namespace));
+        self.fresh_tickets.newest(namespace, name, cached)
+    }
+
+    /// The record as last known.
+    pub fn record(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>> {
+        let cached = self.records.get(&ObjectRef::new(name).within(namespace));
+        self.fresh_records.newest(namespace, name, cached)
+    }
+
+    /// The workload as last watched, while a rollout is in flight.
+    pub fn rolling_workload(&self, workload: &Workload) -> Option<WorkloadView> {
+        match workload.kind {
+            WorkloadKind::Deployment => {
+                let found = self.workloads.get(&ObjectRef::new(&workload.name).within(&workload.namespace))?;
+                Some(found.view())
+            }
+            WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => None,
+        }
+    }
+
+    /// The record, read from the API server.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub async fn read_record(&self, namespace: &str, name: &str) -> Result<Reply<Deployment>, Error> {
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
+        call("read the record", api.get(name)).await
+    }
+
+    /// What is known of the record the workload's marker names. Only a live read can say that it is gone.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub async fn holder(&self, view: &WorkloadView) -> Result<Holder, Error> {
+        let Some(marker) = view.marker().filter(|m| !m.succeeded) else { return Ok(Holder::Nobody) };
+        if let Some(record) = self.record(&marker.namespace, &marker.record) {
+            return Ok(Holder::Record(Box::new((*record).clone())));
+        }
+        Ok(match self.read_record(&marker.namespace, &marker.record).await? {
+            Reply::Ok(record) => Holder::Record(Box::new(record)),
+            Reply::NotFound => Holder::Gone,
+            Reply::AlreadyExists => Holder::Unknown("unexpected answer".to_owned()),
+            Reply::Refused(why) => Holder::Unknown(why),
+        })
+    }
+
+    /// Leaves a read of the workload for the record's first step.
+    pub fn hand_off(&self, record: &Deployment, view: WorkloadView, holder: Holder) {
+        let mut handoff = self.handoff.lock().unwrap_or_else(PoisonError::into_inner);
+        handoff.insert(record.uid().unwrap_or_default(), (view, holder));
+    }
+
+    /// Takes what was left by [`Self::hand_off`].
+    pub fn take_handoff(&self, record: &Deployment) -> Option<(WorkloadView, Holder)> {
+        let mut handoff = self.handoff.lock().unwrap_or_else(PoisonError::into_inner);
+        handoff.remove(&record.uid().unwrap_or_default())
+    }
+
+    /// Stops everything: nothing that is written would stay.
+    pub fn stop_for_old_crd(&self, crd: &'static str) -> Error {
+        self.crd_too_old.store(true, Ordering::Relaxed);
+        Error::CrdTooOld { crd }
+    }
+
+    /// Now, as far as the API keeps it.
+    #[must_use]
+    pub fn now() -> Timestamp {
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+}

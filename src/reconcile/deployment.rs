@@ -1,0 +1,226 @@
+//! Reconciles one Deployment record.
+
+use std::sync::Arc;
+
+use kube::api::PostParams;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+
+use super::audit::{self, Decision};
+use super::context::Context;
+use super::error::Error;
+use super::io::{Reply, call};
+use super::ticket::{images, refused, wait};
+use super::{STEPS_MAX, events, workloads};
+use crate::api::FIELD_MANAGER;
+use crate::api::deployment::{Deployment, DeploymentStatus};
+use crate::api::ticket::Ticket;
+use crate::decide::condition_reason;
+use crate::decide::notices::Notice;
+use crate::decide::preflight::{Holder, finished};
+use crate::decide::record::{Answer, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority, decide};
+use crate::workload::pods::PodView;
+use crate::workload::view::WorkloadView;
+
+/// One pass over a record: observe, decide, write, until there is nothing more to do.
+///
+/// # Errors
+/// Anything after which the pass has to be tried again.
+pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let namespace = cached.namespace().unwrap_or_default();
+    let name = cached.name_any();
+    let Some(record) = ctx.record(&namespace, &name) else { return Ok(Action::await_change()) };
+    let key = ObjectRef::from_obj(&*record);
+    let mut pass = Pass { ctx: &ctx, world: gather(&ctx, &record, &key), namespace, name, key };
+    for _ in 0..STEPS_MAX {
+        match decide(&pass.world) {
+            RecordStep::ReadTicket => pass.read_ticket().await?,
+            RecordStep::ReadWorkload => pass.read_workload().await?,
+            RecordStep::ReadPods => pass.read_pods().await?,
+            RecordStep::Patch { purpose, patch } => pass.patch(purpose, *patch).await?,
+            RecordStep::WriteStatus(status) => pass.write_status(*status).await?,
+            RecordStep::Wait { until, recheck, watch_pods } => {
+                pass.watch_pods(watch_pods);
+                return Ok(wait(&ctx, &format!("record/{}/{}", pass.namespace, pass.name), until, recheck));
+            }
+        }
+        pass.world.now = Context::now();
+    }
+    Err(Error::TooManySteps)
+}
+
+fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) -> RecordWorld {
+    let namespace = record.namespace().unwrap_or_default();
+    let ticket = ctx.ticket(&namespace, &record.spec.ticket.name);
+    let patched = record.status.as_ref().is_some_and(|s| s.patched_time.is_some());
+    let handoff = if patched { None } else { ctx.take_handoff(record) };
+    let (workload, holder) = match handoff {
+        Some((view, holder)) => (WorkloadSeen::Live(Box::new(view)), holder),
+        None => match ctx.rolling_workload(&record.spec.workload) {
+            Some(view) => (WorkloadSeen::Watched(Box::new(view)), Holder::Nobody),
+            None => (WorkloadSeen::Unread, Holder::Nobody),
+        },
+    };
+    RecordWorld {
+        record: (**record).clone(),
+        authority: authority(ticket.as_deref(), record, false),
+        workload,
+        holder,
+        pods: ctx.pods.get(key),
+        answer: None,
+        now: Context::now(),
+    }
+}
+
+/// One pass in progress.
+struct Pass<'a> {
+    ctx: &'a Context,
+    world: RecordWorld,
+    namespace: String,
+    name: String,
+    key: ObjectRef<Deployment>,
+}
+
+impl Pass<'_> {
+    async fn read_ticket(&mut self) -> Result<(), Error> {
+        let api: Api<Ticket> = Api::namespaced(self.ctx.client.clone(), &self.namespace);
+        let ticket = match call("read the ticket", api.get(&self.world.record.spec.ticket.name)).await? {
+            Reply::Ok(ticket) => Some(ticket),
+            Reply::NotFound => None,
+            Reply::AlreadyExists => return Err(Error::Conflict { action: "read the ticket" }),
+            Reply::Refused(why) => return Err(refused("read the ticket", why)),
+        };
+        self.world.authority = authority(ticket.as_ref(), &self.world.record, true);
+        Ok(())
+    }
+
+    async fn read_workload(&mut self) -> Result<(), Error> {
+        self.world.workload = match workloads::read(&self.ctx.client, &self.world.record.spec.workload).await? {
+            Reply::Ok(view) => {
+                self.world.holder = self.ctx.holder(&view).await?;
+                WorkloadSeen::Live(Box::new(view))
+            }
+            Reply::NotFound => WorkloadSeen::Missing,
+            Reply::AlreadyExists => WorkloadSeen::Unreadable("unexpected answer".to_owned()),
+            Reply::Refused(why) => WorkloadSeen::Unreadable(why),
+        };
+        Ok(())
+    }
+
+    /// One list, so that the record says what really runs. A rollout is not failed because nobody may read its pods.
+    async fn read_pods(&mut self) -> Result<(), Error> {
+        let namespace = &self.world.record.spec.workload.namespace;
+        let api: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(self.ctx.client.clone(), namespace);
+        let params = kube::api::ListParams::default().labels(&self.selector());
+        self.world.pods = Some(match call("list the pods", api.list(&params)).await? {
+            Reply::Ok(pods) => pods.iter().map(PodView::from).collect(),
+            _ => Vec::new(),
+        });
+        Ok(())
+    }
+
+    async fn patch(&mut self, purpose: Purpose, patch: json_patch::Patch) -> Result<(), Error> {
+        let workload = self.world.record.spec.workload.clone();
+        let dry_run = purpose == Purpose::DryRun;
+        match workloads::patch(&self.ctx.client, &workload, patch, dry_run).await? {
+            Reply::Ok(_) if dry_run => self.world.answer = Some(Answer::WouldAccept),
+            Reply::Ok(view) => {
+                self.audit(&format!("Workload{purpose:?}"), &images(&self.world.record));
+                let uid = view.uid.clone();
+                self.world.workload = WorkloadSeen::Live(Box::new(view));
+                self.report_patch(purpose, &uid).await;
+            }
+            Reply::NotFound | Reply::AlreadyExists => self.world.workload = WorkloadSeen::Missing,
+            Reply::Refused(why) => {
+                self.world.answer = Some(Answer::Refused(why));
+                self.read_workload().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_status(&mut self, status: DeploymentStatus) -> Result<(), Error> {
+        let before = self.world.record.clone();
+        let mut sent = before.clone();
+        sent.status = Some(status);
+        let api: Api<Deployment> = Api::namespaced(self.ctx.client.clone(), &self.namespace);
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let answer = match call("write the record's status", api.replace_status(&self.name, &params, &sent)).await {
+            Ok(Reply::Ok(answer)) => answer,
+            Ok(Reply::Refused(why)) => return Err(refused("write the record's status", why)),
+            Ok(Reply::NotFound | Reply::AlreadyExists) | Err(Error::Conflict { .. }) => {
+                self.ctx.fresh_records.forget(&self.namespace, &self.name);
+                return Err(Error::Conflict { action: "write the record's status" });
+            }
+            Err(error) => return Err(error),
+        };
+        if serde_json::to_value(&answer.status).ok() != serde_json::to_value(&sent.status).ok() {
+            return Err(self.ctx.stop_for_old_crd("deployments.trackdown.dev"));
+        }
+        self.ctx.fresh_records.wrote(Some(&before), Arc::new(answer.clone()));
+        self.world.record = answer;
+        if finished(&self.world.record) {
+            self.report_end();
+        }
+        Ok(())
+    }
+
+    fn watch_pods(&self, wanted: bool) {
+        if wanted {
+            let namespace = &self.world.record.spec.workload.namespace;
+            self.ctx.pods.start(&self.ctx.client, self.key.clone(), namespace, &self.selector());
+        } else {
+            self.ctx.pods.stop(&self.key);
+        }
+    }
+
+    fn selector(&self) -> String {
+        self.view().map(|v| v.selector.clone()).unwrap_or_default()
+    }
+
+    fn view(&self) -> Option<&WorkloadView> {
+        match &self.world.workload {
+            WorkloadSeen::Watched(view) | WorkloadSeen::Live(view) => Some(view),
+            _ => None,
+        }
+    }
+
+    async fn report_patch(&self, purpose: Purpose, uid: &str) {
+        let spec = &self.world.record.spec;
+        let (warning, reason, text) = match purpose {
+            Purpose::Forward => (false, "ImageSet", format!("ticket {} set {}", spec.ticket.id, images(&self.world.record))),
+            Purpose::Rollback => (true, "ImageRolledBack", format!("rollout of ticket {} failed: previous images put back", spec.ticket.id)),
+            _ => return,
+        };
+        let notice = Notice { warning, reason: reason.to_owned(), note: format!("{text} (tdep/{})", self.name) };
+        events::about_workload(&self.ctx.recorder, &spec.workload, uid, notice).await;
+    }
+
+    fn report_end(&self) {
+        let (result, message) = condition_reason(&self.world.record).unwrap_or_default();
+        self.audit("AttemptEnded", &format!("{result}: {message}"));
+        let status = self.world.record.status.as_ref();
+        let seconds = status.and_then(|s| {
+            let (from, to) = (s.patched_time.as_ref()?, s.completion_time.as_ref()?);
+            Some(to.0.duration_since(from.0).as_secs_f64())
+        });
+        self.ctx.metrics.rollout_ended(result, seconds);
+        self.ctx.pods.stop(&self.key);
+    }
+
+    fn audit(&self, decision: &str, detail: &str) {
+        let spec = &self.world.record.spec;
+        audit::log(&Decision {
+            decision,
+            namespace: &self.namespace,
+            ticket: &spec.ticket.name,
+            ticket_uid: &spec.ticket.uid,
+            target: &spec.target,
+            attempt: spec.attempt,
+            record: &self.name,
+            workload: &spec.workload.to_string(),
+            detail,
+        });
+    }
+}

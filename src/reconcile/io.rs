@@ -1,0 +1,55 @@
+//! Calls to the API server: each with a time limit, each error told apart by what it means for a decision.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::error::Error;
+
+/// Longest wait for an answer. The client itself never retries (see [`crate::operator::client`]), so an answer is about one try.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// What a call gave, as far as decisions care.
+#[derive(Debug)]
+pub enum Reply<T> {
+    /// What was asked for.
+    Ok(T),
+    /// It does not exist.
+    NotFound,
+    /// It exists already.
+    AlreadyExists,
+    /// The API server understood and refused, and changed nothing: rights, admission, or a failed test.
+    Refused(String),
+}
+
+/// Waits for the answer to `call`.
+///
+/// # Errors
+/// [`Error::Conflict`] for a lost optimistic lock; any failure after which it is not known whether the call had an effect.
+pub async fn call<T>(action: &'static str, call: impl Future<Output = kube::Result<T>>) -> Result<Reply<T>, Error> {
+    let Ok(result) = tokio::time::timeout(ANSWER_WITHIN, call).await else {
+        return Err(Error::Timeout { action, seconds: ANSWER_WITHIN.as_secs() });
+    };
+    match result {
+        Ok(value) => Ok(Reply::Ok(value)),
+        Err(kube::Error::Api(status)) => match (status.code, status.reason.as_str()) {
+            (404, _) => Ok(Reply::NotFound),
+            (409, "AlreadyExists") => Ok(Reply::AlreadyExists),
+            (409, _) => Err(Error::Conflict { action }),
+            (400 | 403 | 405 | 413 | 415 | 422, _) => Ok(Reply::Refused(status.message.clone())),
+            _ => Err(Error::Api { action, source: Box::new(kube::Error::Api(status)) }),
+        },
+        Err(source) => Err(Error::Api { action, source: Box::new(source) }),
+    }
+}
+
+impl<T> Reply<T> {
+    /// The same with what was asked for changed.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Reply<U> {
+        match self {
+            Self::Ok(value) => Reply::Ok(f(value)),
+            Self::NotFound => Reply::NotFound,
+            Self::AlreadyExists => Reply::AlreadyExists,
+            Self::Refused(why) => Reply::Refused(why),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Gather, decide, perform: the only place that talks to the API server about tickets, records and workloads.
+
+pub mod audit;
+pub mod backoff;
+pub mod context;
+pub mod deployment;
+pub mod error;
+pub mod events;
+pub mod fresh;
+pub mod io;
+pub mod pods;
+pub mod routes;
+pub mod ticket;
+pub mod watches;
+pub mod workloads;
+
+/// Steps one pass may take. A pass that needs more has a bug; it ends and is tried again with back-off.
+const STEPS_MAX: usize = 24;

@@ -1,0 +1,73 @@
+//! Which objects have to be looked at again when one changes. Pure.
+
+use k8s_openapi::api::apps::v1::Deployment as AppsDeployment;
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use crate::api::deployment::Deployment;
+use crate::api::ticket::{Ticket, TicketState};
+use crate::api::workload_ref::Workload;
+use crate::decide::gates::wants_workload;
+use crate::decide::preflight::finished;
+use crate::decide::request;
+use crate::workload::Rollable;
+
+/// Objects to be looked at.
+#[derive(Debug, Default)]
+pub struct Wake {
+    /// Tickets.
+    pub tickets: Vec<ObjectRef<Ticket>>,
+    /// Records.
+    pub records: Vec<ObjectRef<Deployment>>,
+}
+
+/// A ticket changed: itself, the tickets that depend on it or wait for the same workload, and its records.
+#[must_use]
+pub fn ticket_changed(ticket: &Ticket, tickets: &Store<Ticket>, records: &Store<Deployment>) -> Wake {
+    let namespace = ticket.namespace();
+    let name = ticket.name_any();
+    let wanted: Vec<_> = request::resolve(ticket).into_iter().map(|t| t.workload).collect();
+    let concerned = tickets.state_filter(|t| {
+        t.namespace() == namespace
+            && (t.name_any() == name
+                || t.spec.depends_on.contains(&name)
+                || (is_ready(t) && wanted.iter().any(|w| wants_workload(t, w))))
+    });
+    let own = records.state_filter(|r| Some(&r.spec.ticket.uid) == ticket.metadata.uid.as_ref() && !finished(r));
+    Wake {
+        tickets: concerned.iter().map(|t| ObjectRef::from_obj(&**t)).collect(),
+        records: own.iter().map(|r| ObjectRef::from_obj(&**r)).collect(),
+    }
+}
+
+/// A record changed: itself, its ticket, and the tickets that wait for its workload.
+#[must_use]
+pub fn record_changed(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
+    let ticket = ObjectRef::new(&record.spec.ticket.name).within(&record.namespace().unwrap_or_default());
+    let waiting = if finished(record) { waiting_for(&record.spec.workload, tickets) } else { Vec::new() };
+    Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records: vec![ObjectRef::from_obj(record)] }
+}
+
+/// A workload with a rollout in flight changed, or lost its label: the record its marker names, or, if the marker is gone, every
+/// record in flight for it.
+#[must_use]
+pub fn workload_changed(workload: &AppsDeployment, records: &Store<Deployment>) -> Wake {
+    let view = workload.view();
+    let mut wake = Wake::default();
+    if let Some(marker) = view.marker() {
+        wake.records.push(ObjectRef::new(&marker.record).within(&marker.namespace));
+    }
+    let in_flight = records.state_filter(|r| !finished(r) && r.spec.workload == view.workload);
+    wake.records.extend(in_flight.iter().map(|r| ObjectRef::from_obj(&**r)));
+    wake.records.dedup();
+    wake
+}
+
+fn waiting_for(workload: &Workload, tickets: &Store<Ticket>) -> Vec<ObjectRef<Ticket>> {
+    let waiting = tickets.state_filter(|t| is_ready(t) && wants_workload(t, workload));
+    waiting.iter().map(|t| ObjectRef::from_obj(&**t)).collect()
+}
+
+fn is_ready(ticket: &Ticket) -> bool {
+    ticket.status.as_ref().and_then(|s| s.state) == Some(TicketState::ReadyForDeployment)
+}

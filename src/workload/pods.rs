@@ -1,0 +1,136 @@
+//! The pods of a rollout: why it fails, and what really runs.
+//!
+//! Source of the waiting reasons: kubelet's `pkg/kubelet/images/types.go` and `pkg/kubelet/kuberuntime` (Kubernetes 1.36).
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt;
+
+use crate::api::condition::bounded;
+use crate::api::deployment::{Digest, RootCause};
+use crate::api::workload_ref::ContainerImage;
+
+/// Waiting reasons a pod does not get over by itself within a rollout.
+const FATAL: [&str; 9] = [
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ImageInspectError",
+    "ErrImageNeverPull",
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "SignatureValidationFailed",
+];
+
+/// Waiting reasons of a pod that simply is not there yet.
+const NORMAL: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+/// What Trackdown keeps of a pod.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// The images of its spec, init containers included.
+    pub images: Vec<ContainerImage>,
+    /// Whether it is Ready and not being deleted.
+    pub ready: bool,
+    /// The first container that cannot start.
+    pub fatal: Option<RootCause>,
+    /// Anything else that keeps it from being ready: what a deadline is explained with.
+    pub hint: Option<RootCause>,
+    /// The images that really ran.
+    pub digests: Vec<Digest>,
+}
+
+impl PodView {
+    /// Whether its containers have these images: whether it is a pod of the new template.
+    #[must_use]
+    pub fn runs(&self, images: &[ContainerImage]) -> bool {
+        images.iter().all(|i| self.images.contains(i))
+    }
+}
+
+impl From<&Pod> for PodView {
+    fn from(pod: &Pod) -> Self {
+        let spec = pod.spec.as_ref();
+        let status = pod.status.as_ref();
+        let containers = spec.map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));
+        let statuses: Vec<_> = status
+            .map(|s| s.init_container_statuses.iter().flatten().chain(s.container_statuses.iter().flatten()).collect())
+            .unwrap_or_default();
+        let condition = |type_: &str| status.and_then(|s| s.conditions.iter().flatten().find(|c| c.type_ == type_));
+        let waiting = |fatal: bool| {
+            statuses.iter().find_map(|c| waiting(c).filter(|w| FATAL.contains(&w.reason.as_str()) == fatal))
+        };
+        let name = pod.name_any();
+        let at_pod = |cause: RootCause| RootCause { pod: Some(name.clone()), ..cause };
+        let unscheduled = condition("PodScheduled").filter(|c| c.status == "False").map(|c| RootCause {
+            pod: None,
+            container: None,
+            reason: c.reason.clone().unwrap_or_else(|| "Unschedulable".into()),
+            message: bounded(c.message.as_deref().unwrap_or_default()),
+        });
+        Self {
+            images: containers
+                .into_iter()
+                .flatten()
+                .map(|c| ContainerImage { container: c.name.clone(), image: c.image.clone().unwrap_or_default() })
+                .collect(),
+            ready: pod.metadata.deletion_timestamp.is_none() && condition("Ready").is_some_and(|c| c.status == "True"),
+            fatal: waiting(true).map(at_pod),
+            hint: waiting(false).or(unscheduled).map(at_pod),
+            digests: statuses
+                .iter()
+                .filter(|c| !c.image_id.is_empty())
+                .map(|c| Digest { container: c.name.clone(), image_id: c.image_id.clone() })
+                .collect(),
+            name,
+        }
+    }
+}
+
+fn waiting(container: &ContainerStatus) -> Option<RootCause> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.clone().filter(|r| !NORMAL.contains(&r.as_str()))?;
+    // "Back-off restarting failed container" says nothing: how the container ended does.
+    let ended = container.last_state.as_ref().and_then(|s| s.terminated.as_ref()).map(|t| {
+        let why = t.message.as_deref().or(t.reason.as_deref()).unwrap_or("no message");
+        format!("; last exit code {}: {why}", t.exit_code)
+    });
+    let message = format!("{}{}", waiting.message.as_deref().unwrap_or_default(), ended.unwrap_or_default());
+    Some(RootCause { pod: None, container: Some(container.name.clone()), reason, message: bounded(&message) })
+}
+
+/// Why the pods of the new template cannot start, if one of them reports so. The first by name, so that every reader of the same
+/// pods finds the same.
+#[must_use]
+pub fn root_cause(pods: &[PodView], images: &[ContainerImage]) -> Option<RootCause> {
+    first(pods, images, |p| p.fatal.as_ref())
+}
+
+/// What keeps the pods of the new template from being ready, as far as they say.
+#[must_use]
+pub fn hint(pods: &[PodView], images: &[ContainerImage]) -> Option<RootCause> {
+    first(pods, images, |p| p.hint.as_ref())
+}
+
+fn first(pods: &[PodView], images: &[ContainerImage], of: impl Fn(&PodView) -> Option<&RootCause>) -> Option<RootCause> {
+    let new = pods.iter().filter(|p| p.runs(images) && !p.ready);
+    new.min_by_key(|p| (of(p).is_none(), p.name.as_str())).and_then(|p| of(p).cloned())
+}
+
+/// What really runs in the containers of `images`: one entry a container and content.
+#[must_use]
+pub fn digests(pods: &[PodView], images: &[ContainerImage]) -> Vec<Digest> {
+    let ours: BTreeSet<_> = images.iter().map(|i| i.container.as_str()).collect();
+    let found: BTreeSet<_> = pods
+        .iter()
+        .filter(|p| p.runs(images) && p.ready)
+        .flat_map(|p| &p.digests)
+        .filter(|d| ours.contains(d.container.as_str()))
+        .map(|d| (d.container.clone(), d.image_id.clone()))
+        .collect();
+    found.into_iter().map(|(container, image_id)| Digest { container, image_id }).take(64).collect()
+}

@@ -1,0 +1,102 @@
+//! What Trackdown knows of a workload from one read of it.
+
+use jiff::Timestamp;
+
+use super::owner::ImageOwner;
+use crate::api::deployment::{Replicas, RootCause};
+use crate::api::marker::Marker;
+use crate::api::workload_ref::{ContainerImage, Workload};
+
+/// A container of the pod template.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ContainerView {
+    /// Its name, unique among containers and init containers together.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// JSON pointer to it in the workload.
+    pub path: String,
+}
+
+/// One read of a workload.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct WorkloadView {
+    /// Which workload.
+    pub workload: Workload,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `status.observedGeneration`.
+    pub observed_generation: i64,
+    /// The value of the marker annotation, whoever wrote it.
+    pub marker: Option<String>,
+    /// Whether the workload carries the label of a rollout in flight.
+    pub rolling: bool,
+    /// Whether it has any annotation.
+    pub has_annotations: bool,
+    /// Whether it has any label.
+    pub has_labels: bool,
+    /// Containers, then init containers.
+    pub containers: Vec<ContainerView>,
+    /// Rollouts are paused by the workload's owner.
+    pub paused: bool,
+    /// Why this workload cannot be followed to an end, if so.
+    pub unsupported: Option<String>,
+    /// Pods of every template that exist.
+    pub total: i32,
+    /// Pods asked for, of the new template, and available.
+    pub replicas: Replicas,
+    /// A failure the workload's own controller reports.
+    pub failure: Option<RootCause>,
+    /// The workload's own revision number.
+    pub revision: Option<String>,
+    /// Label selector of its pods, as a query string.
+    pub selector: String,
+    /// Who else owns the image.
+    pub owner: ImageOwner,
+    /// Its owner allows Trackdown to write although a GitOps tool owns the image.
+    pub consent: bool,
+    /// When Trackdown last wrote to it, in whole seconds.
+    pub written: Option<Timestamp>,
+}
+
+impl WorkloadView {
+    /// Whether the workload's controller has seen the newest template and every pod runs it and is available. All numbers are
+    /// of one read: a rollout that passes through zero pods (Recreate, `maxUnavailable: 100%`) is complete only at the end.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        let desired = self.replicas.desired;
+        self.observed()
+            && self.total == desired
+            && self.replicas.updated == desired
+            && self.replicas.available == desired
+    }
+
+    /// Whether the workload's controller has seen the newest template.
+    #[must_use]
+    pub fn observed(&self) -> bool {
+        self.observed_generation >= self.generation
+    }
+
+    /// The marker, if it was written to this very workload.
+    #[must_use]
+    pub fn marker(&self) -> Option<Marker> {
+        Marker::parse(self.marker.as_deref()?, &self.uid)
+    }
+
+    /// The container of that name.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Option<&ContainerView> {
+        self.containers.iter().find(|c| c.name == name)
+    }
+
+    /// The images that run now in the containers of `like`. A container that no longer exists is left out.
+    #[must_use]
+    pub fn images_of(&self, like: &[ContainerImage]) -> Vec<ContainerImage> {
+        like.iter()
+            .filter_map(|i| self.container(&i.container))
+            .map(|c| ContainerImage { container: c.name.clone(), image: c.image.clone() })
+            .collect()
+    }
+}
