@@ -7,4 +7,5 @@ pub mod crds;
 pub mod decide;
 pub mod operator;
 pub mod reconcile;
+pub mod reference;
 pub mod workload;

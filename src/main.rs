@@ -11,7 +11,10 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Some(Command::Crds) => print_crds(),
-        Some(Command::ApiReference) => Ok(()),
+        Some(Command::ApiReference) => {
+            print!("{}", trackdown::reference::markdown());
+            Ok(())
+        }
         None => operate(cli.run).await,
     };
     match result {

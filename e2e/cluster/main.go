@@ -13,15 +13,18 @@ const usage = `usage: cluster COMMAND [options]
   run     run a cluster in the foreground until standard input ends or SIGTERM arrives
   up      run a cluster in the background
   down    stop the cluster in the background
+  operator
+          become the operator that a Deployment of the chart describes
 
 "cluster COMMAND -h" lists a command's options.
 `
 
 var commands = map[string]func(args []string) error{
-	"build": buildCommand,
-	"run":   runCommand,
-	"up":    upCommand,
-	"down":  downCommand,
+	"build":    buildCommand,
+	"run":      runCommand,
+	"up":       upCommand,
+	"down":     downCommand,
+	"operator": operatorCommand,
 }
 
 func main() {

@@ -33,8 +33,7 @@ pub enum TicketState {
 
 impl TicketState {
     /// Every state, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Planning, Self::Active, Self::ReadyForQa, Self::ReadyForDeployment, Self::Done, Self::WontDo];
+    pub const ALL: [Self; 6] = [Self::Planning, Self::Active, Self::ReadyForQa, Self::ReadyForDeployment, Self::Done, Self::WontDo];
 
     /// The name used in manifests.
     #[must_use]

@@ -138,9 +138,8 @@ fn unsupported_target(ticket: &Ticket, targets: &[ResolvedTarget]) -> Option<Obs
             );
             return Some(Obstacle::parked("NamespaceNotAllowed", message));
         }
-        (t.workload.kind != WorkloadKind::Deployment).then(|| {
-            Obstacle::parked("UnsupportedKind", format!("{path}.kind {} cannot be rolled out yet", t.workload.kind))
-        })
+        (t.workload.kind != WorkloadKind::Deployment)
+            .then(|| Obstacle::parked("UnsupportedKind", format!("{path}.kind {} cannot be rolled out yet", t.workload.kind)))
     })
 }
 
@@ -192,10 +191,8 @@ pub fn reachable<'a>(ticket: &Ticket, find: impl Fn(&str) -> Option<&'a Ticket>)
             continue;
         }
         let Some(other) = find(&name) else { continue };
-        let dependency = Dependency {
-            state: other.status.as_ref().and_then(|s| s.state),
-            depends_on: other.spec.depends_on.clone(),
-        };
+        let dependency =
+            Dependency { state: other.status.as_ref().and_then(|s| s.state), depends_on: other.spec.depends_on.clone() };
         if dependency.state != Some(TicketState::Done) {
             open.extend(dependency.depends_on.iter().cloned());
         }

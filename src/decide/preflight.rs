@@ -34,9 +34,7 @@ impl Holder {
 #[must_use]
 pub fn succeeded(record: &Deployment) -> bool {
     let status = record.status.as_ref();
-    status
-        .and_then(|s| find_condition(&s.conditions, SUCCEEDED))
-        .is_some_and(|c| c.status == ConditionStatus::True)
+    status.and_then(|s| find_condition(&s.conditions, SUCCEEDED)).is_some_and(|c| c.status == ConditionStatus::True)
 }
 
 /// Whether a record has ended.
@@ -83,12 +81,7 @@ pub fn check(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, hol
         writable(target, view)?;
         replaces(target, &live)?;
     }
-    let base = Base {
-        uid: view.uid.clone(),
-        generation: view.generation,
-        marker: view.marker.clone(),
-        healthy: view.complete(),
-    };
+    let base = Base { uid: view.uid.clone(), generation: view.generation, marker: view.marker.clone(), healthy: view.complete() };
     Ok(Plan { images, base })
 }
 
@@ -124,13 +117,11 @@ fn containers(target: &ResolvedTarget, view: &WorkloadView) -> Result<Vec<String
         return Ok(vec![view.workload.name.clone()]);
     }
     let mut regular = view.containers.iter().filter(|c| c.path.contains("/containers/"));
-    match (regular.next(), regular.next()) {
-        (Some(only), None) => Ok(vec![only.name.clone()]),
-        _ => {
-            let message = format!("{} has several containers: say in {path} which get the image; it has: {}", view.workload, known());
-            Err(Obstacle::unwatched("AmbiguousContainer", message).on(view.workload.to_string()))
-        }
+    if let (Some(only), None) = (regular.next(), regular.next()) {
+        return Ok(vec![only.name.clone()]);
     }
+    let message = format!("{} has several containers: say in {path} which get the image; it has: {}", view.workload, known());
+    Err(Obstacle::unwatched("AmbiguousContainer", message).on(view.workload.to_string()))
 }
 
 /// No two targets of a ticket may set the same container.
@@ -157,7 +148,8 @@ fn free(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: 
         Holder::Record(r) if r.spec.ticket.uid == asker.ticket_uid && r.spec.target == target.name => Ok(()),
         Holder::Record(r) => {
             let name = r.metadata.name.clone().unwrap_or_default();
-            let message = format!("{} is being rolled out by ticket {} (tdep/{name}); this one follows", view.workload, r.spec.ticket.name);
+            let message =
+                format!("{} is being rolled out by ticket {} (tdep/{name}); this one follows", view.workload, r.spec.ticket.name);
             let obstacle = Obstacle::parked("WorkloadHeld", message).on(format!("ticket/{}", r.spec.ticket.name));
             Err(Obstacle { moving: true, ..obstacle })
         }

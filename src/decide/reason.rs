@@ -44,6 +44,22 @@ pub const REJECTED: &str = "Rejected";
 /// Record failed, and only Git can put the previous images back.
 pub const ROLLBACK_REQUIRES_GIT: &str = "RollbackRequiresGit";
 
+/// Every way a record can end.
+pub const RESULTS: [&str; 12] = [
+    ROLLOUT_COMPLETE,
+    ALREADY_CURRENT,
+    NOTHING_TO_RUN,
+    DRY_RUN,
+    ROLLED_BACK,
+    ROLLOUT_FAILED,
+    ROLLBACK_FAILED,
+    ABORTED,
+    SUPERSEDED,
+    CONTESTED,
+    REJECTED,
+    ROLLBACK_REQUIRES_GIT,
+];
+
 /// Ticket result: the retry was dropped, because the workload no longer shows what the rollback restored.
 pub const WORKLOAD_MOVED_ON: &str = "WorkloadMovedOn";
 

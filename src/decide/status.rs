@@ -1,5 +1,7 @@
 //! What a ticket's status says to people and programs, from where each target is.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -62,10 +64,8 @@ pub fn project(status: &mut TicketStatus, ticket: &Ticket, situations: &[(String
     status.reason = Some(summary.reason.clone());
     status.message = Some(bounded(&summary.message));
     status.waiting = summary.waiting;
-    status.blocked_reason = match summary.stalled {
-        true => Some(bounded(&summary.message)),
-        false => ticket.spec.blocked_reason.clone(),
-    };
+    let stalled = summary.blocked.is_some();
+    status.blocked_reason = summary.blocked.as_deref().map(bounded).or_else(|| ticket.spec.blocked_reason.clone());
     let generation = ticket.metadata.generation;
     let mut set = |type_: &str, condition: ConditionStatus, reason: &str, message: &str| {
         set_condition(
@@ -88,12 +88,12 @@ pub fn project(status: &mut TicketStatus, ticket: &Ticket, situations: &[(String
     if summary.reconciling {
         set(RECONCILING, ConditionStatus::True, &summary.reason, &summary.message);
     }
-    if summary.stalled {
+    if stalled {
         set(STALLED, ConditionStatus::True, &summary.reason, &summary.message);
     }
     status.conditions.retain(|c| match c.r#type.as_str() {
         RECONCILING => summary.reconciling,
-        STALLED => summary.stalled,
+        STALLED => stalled,
         _ => true,
     });
 }
@@ -106,7 +106,8 @@ struct Summary {
     in_the_way: Option<(String, String)>,
     deployed: ConditionStatus,
     reconciling: bool,
-    stalled: bool,
+    /// Set when automation is off for the ticket: why.
+    blocked: Option<String>,
 }
 
 fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situation)]) -> Summary {
@@ -125,7 +126,7 @@ fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situat
             in_the_way: Some(("Done".to_owned(), "the ticket is done".to_owned())),
             deployed,
             reconciling: situations.iter().any(|(_, s)| matches!(s, Situation::InFlight(_))),
-            stalled: false,
+            blocked: None,
         };
     }
     in_flight(situations)
@@ -146,7 +147,7 @@ fn in_flight(situations: &[(String, Situation)]) -> Option<Summary> {
         ..Waiting::default()
     });
     let in_the_way = waiting.as_ref().map(|w| (w.reason.clone(), w.message.clone()));
-    Some(Summary { reason, message, waiting, in_the_way, deployed: ConditionStatus::Unknown, reconciling: true, stalled: false })
+    Some(Summary { reason, message, waiting, in_the_way, deployed: ConditionStatus::Unknown, reconciling: true, blocked: None })
 }
 
 fn backing_off(situations: &[(String, Situation)]) -> Option<Summary> {
@@ -171,7 +172,7 @@ fn backing_off(situations: &[(String, Situation)]) -> Option<Summary> {
         in_the_way: None,
         deployed: ConditionStatus::Unknown,
         reconciling: true,
-        stalled: false,
+        blocked: None,
     })
 }
 
@@ -180,16 +181,15 @@ fn failed(situations: &[(String, Situation)]) -> Option<Summary> {
         Situation::Failed { reason, message } => Some((reason.clone(), message.clone())),
         _ => None,
     })?;
-    let what_next = "automation is off for this ticket until its targets or state change, or the annotation trackdown.dev/retry-requested gets a new value";
-    let message = format!("{message}; {what_next}");
+    let next = "automation is off: change spec.targets, or set annotation trackdown.dev/retry-requested to a new value";
     Some(Summary {
+        blocked: Some(message.clone()),
         in_the_way: Some((reason.clone(), message.clone())),
         reason,
-        message,
+        message: format!("{message}; {next}"),
         waiting: None,
         deployed: ConditionStatus::False,
         reconciling: false,
-        stalled: true,
     })
 }
 
@@ -207,8 +207,7 @@ fn waiting(situations: &[(String, Situation)]) -> Option<Summary> {
     } else {
         obstacles().map(|(name, o)| format!("{name}: {}", o.message)).collect::<Vec<_>>().join("; ")
     };
-    let waiting =
-        Waiting { reason: first.reason.to_owned(), message: bounded(&message), on: first.on.clone(), until: None };
+    let waiting = Waiting { reason: first.reason.to_owned(), message: bounded(&message), on: first.on.clone(), until: None };
     Some(Summary {
         reason: first.reason.to_owned(),
         in_the_way: Some((first.reason.to_owned(), message.clone())),
@@ -216,7 +215,7 @@ fn waiting(situations: &[(String, Situation)]) -> Option<Summary> {
         waiting: Some(waiting),
         deployed: ConditionStatus::False,
         reconciling: obstacles().any(|(_, o)| o.moving),
-        stalled: false,
+        blocked: None,
     })
 }
 
@@ -227,7 +226,7 @@ fn nothing_asked(state: TicketState, ticket: &Ticket, situations: &[(String, Sit
         _ => None,
     });
     let (reason, message) = dry_run.unwrap_or_else(|| {
-        let obstacle = super::gates::first_obstacle(ticket, state, &[], &Default::default(), Timestamp::MIN);
+        let obstacle = super::gates::first_obstacle(ticket, state, &[], &BTreeMap::default(), Timestamp::MIN);
         obstacle.map_or(("Ready".to_owned(), String::new()), |o| (o.reason.to_owned(), o.message))
     });
     Summary {
@@ -237,15 +236,12 @@ fn nothing_asked(state: TicketState, ticket: &Ticket, situations: &[(String, Sit
         message,
         deployed: ConditionStatus::False,
         reconciling: false,
-        stalled: false,
+        blocked: None,
     }
 }
 
 /// The reason of the first target `about` knows something of, and what it knows of all of them.
-fn tell(
-    situations: &[(String, Situation)],
-    about: impl Fn(&Situation) -> Option<(String, String)>,
-) -> Option<(String, String)> {
+fn tell(situations: &[(String, Situation)], about: impl Fn(&Situation) -> Option<(String, String)>) -> Option<(String, String)> {
     let told: Vec<_> = situations.iter().filter_map(|(name, s)| about(s).map(|(r, m)| (name, r, m))).collect();
     let (_, reason, _) = told.first()?;
     let text = told.iter().map(|(name, _, message)| format!("{name}: {message}")).collect::<Vec<_>>().join("; ");

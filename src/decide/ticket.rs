@@ -280,20 +280,19 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn advance(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Situation, TicketStep> {
-        if in_flight(entry) {
-            if let Some(situation) = self.follow(entry, creates)? {
-                return Ok(situation);
-            }
+        if in_flight(entry)
+            && let Some(situation) = self.follow(entry, creates)?
+        {
+            return Ok(situation);
         }
         if !in_flight(entry) && entry.request_hash.as_ref() != Some(&self.hash()) {
             lifecycle::new_request(entry);
             entry.record = None;
         }
         match entry.result.as_deref() {
-            Some(result) if reason::is_success(result) => Ok(Situation::Deployed {
-                result: result.to_owned(),
-                message: entry.message.clone().unwrap_or_default(),
-            }),
+            Some(result) if reason::is_success(result) => {
+                Ok(Situation::Deployed { result: result.to_owned(), message: entry.message.clone().unwrap_or_default() })
+            }
             Some(reason::ROLLED_BACK) if entry.tries < self.settings().max_attempts => self.retry(entry),
             Some(result) => Ok(Situation::Failed {
                 reason: if result == reason::ROLLED_BACK { "RetriesExhausted".to_owned() } else { result.to_owned() },
@@ -305,10 +304,7 @@ impl Turn<'_> {
 
     /// An attempt in flight. `None`: there is none after all, or a new one takes its place.
     fn follow(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, TicketStep> {
-        let record = match record_of(self.world, entry)? {
-            Some(RecordSeen::Found(record)) => record,
-            _ => return self.make(entry, creates),
-        };
+        let Some(RecordSeen::Found(record)) = record_of(self.world, entry)? else { return self.make(entry, creates) };
         if !is_of(self.world, record, entry) {
             entry.record = None;
             return Ok(None);
@@ -318,8 +314,7 @@ impl Turn<'_> {
         // Other settings for the same images: this attempt ends first, the new request follows.
         let changed = entry.request_hash.as_ref() != Some(&self.hash()) && !same_images;
         let patched = record.status.as_ref().is_some_and(|s| s.patched_time.is_some());
-        let taken_back = self.state.is_open() && self.state != TicketState::ReadyForDeployment
-            || self.state == TicketState::WontDo;
+        let taken_back = self.state.is_open() && self.state != TicketState::ReadyForDeployment || self.state == TicketState::WontDo;
         if entry.stop.is_none() {
             entry.stop = if self.world.ticket.spec.manual_override {
                 Some(Stop::Leave)
@@ -344,11 +339,13 @@ impl Turn<'_> {
     /// The intent is on the status; now the record. If the world has changed since, the intent is dropped.
     fn make(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, TicketStep> {
         let current = entry.stop.is_none() && entry.request_hash.as_ref() == Some(&self.hash());
-        if current && self.gate.is_none() && !self.world.monitor_only {
-            if let Ok(plan) = self.plan()? {
-                creates.push(self.record(entry, plan));
-                return Ok(Some(self.rolling(entry)));
-            }
+        if current
+            && self.gate.is_none()
+            && !self.world.monitor_only
+            && let Ok(plan) = self.plan()?
+        {
+            creates.push(self.record(entry, plan));
+            return Ok(Some(self.rolling(entry)));
         }
         entry.record = None;
         entry.stop = None;
@@ -437,7 +434,8 @@ impl Turn<'_> {
             }
             Probe::Missing => {
                 let path = format!("spec.targets[{}]", self.target.name);
-                Err(Obstacle::unwatched("WorkloadNotFound", format!("{path}: {on} does not exist; create it, or correct the name")).on(on))
+                Err(Obstacle::unwatched("WorkloadNotFound", format!("{path}: {on} does not exist; create it, or correct the name"))
+                    .on(on))
             }
             Probe::Unreadable(error) => {
                 Err(Obstacle::unwatched("WorkloadUnreadable", format!("{on} cannot be read: {error}")).on(on))
@@ -495,8 +493,7 @@ impl Turn<'_> {
 
 /// Whether the workload still shows what the rollback of this attempt restored.
 fn restored(view: &WorkloadView, entry: &TargetStatus) -> bool {
-    view.marker()
-        .is_some_and(|m| Some(&m.record) == entry.record.as_ref() && all_same_or_pinned(&m.undo, &view.images_of(&m.undo)))
+    view.marker().is_some_and(|m| Some(&m.record) == entry.record.as_ref() && all_same_or_pinned(&m.undo, &view.images_of(&m.undo)))
 }
 
 /// Pause before the next try: doubled for each failed one.

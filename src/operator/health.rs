@@ -129,6 +129,13 @@ impl Heartbeat {
         self.change(|pulse| pulse.beat = Instant::now());
     }
 
+    /// Whether the watch has failed and not come back.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        let watches = self.vitals.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.get(&self.name).is_some_and(|pulse| pulse.failing.is_some())
+    }
+
     /// The watch failed.
     pub fn failed(&self, error: &str) {
         self.change(|pulse| {

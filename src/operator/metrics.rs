@@ -63,20 +63,29 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("trackdown");
-        let rollouts = Family::default();
+        let rollouts = Family::<ResultLabel, Counter>::default();
+        for result in reason::RESULTS {
+            // A rate needs the zero before the one.
+            let _ = rollouts.get_or_create(&ResultLabel { result: result.to_owned() });
+        }
         registry.register("rollouts", "Attempts that ended, by how", rollouts.clone());
         let rollout_seconds = Histogram::new(exponential_buckets(0.25, 2.0, 13));
-        registry.register("rollout_duration_seconds", "From the change of the workload to the end of the attempt", rollout_seconds.clone());
+        registry.register(
+            "rollout_duration_seconds",
+            "From the change of the workload to the end of the attempt",
+            rollout_seconds.clone(),
+        );
         let reconciles = Family::default();
         registry.register("reconcile", "Passes, by kind and outcome", reconciles.clone());
-        let reconcile_seconds = Family::new_with_constructor((|| Histogram::new(exponential_buckets(0.001, 2.0, 15))) as fn() -> Histogram);
+        let reconcile_seconds =
+            Family::new_with_constructor((|| Histogram::new(exponential_buckets(0.001, 2.0, 15))) as fn() -> Histogram);
         registry.register("reconcile_duration_seconds", "Length of a pass", reconcile_seconds.clone());
         let api_errors = Family::default();
         registry.register("api_errors", "Passes the API server's answer ended, by what it was", api_errors.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica works, 0 if it stands by", leader.clone());
         let last_update = Gauge::default();
-        registry.register("last_update_timestamp_seconds", "When this replica last finished a pass", last_update.clone());
+        registry.register("last_update_timestamp_seconds", "When this replica last saw its watches alive", last_update.clone());
         registry.register("build", "The running version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         let observed = Observed::default();
         registry.register_collector(Box::new(observed.clone()));
@@ -110,14 +119,14 @@ impl Metrics {
         let outcome = if error.is_some() { "error" } else { "ok" };
         self.reconciles.get_or_create(&OutcomeLabels { kind, outcome }).inc();
         self.reconcile_seconds.get_or_create(&KindLabel { kind }).observe(started.elapsed().as_secs_f64());
-        match error {
-            Some(error) => {
-                self.api_errors.get_or_create(&ReasonLabel { reason: error.reason() }).inc();
-            }
-            None => {
-                self.last_update.set(Timestamp::now().as_duration().as_secs_f64());
-            }
+        if let Some(error) = error {
+            self.api_errors.get_or_create(&ReasonLabel { reason: error.reason() }).inc();
         }
+    }
+
+    /// A watch that is not failing was driven just now: what the caches and so the metrics say is up to date.
+    pub fn watch_alive(&self) {
+        self.last_update.set(Timestamp::now().as_duration().as_secs_f64());
     }
 
     /// This replica works, or stands by.
@@ -138,7 +147,9 @@ impl Metrics {
 
 /// Counts over the caches, made when they are asked for.
 #[derive(Clone, Default)]
-struct Observed(Arc<Mutex<Vec<(Store<Ticket>, Store<Deployment>)>>>);
+struct Observed(Arc<Mutex<Vec<Caches>>>);
+
+type Caches = (Store<Ticket>, Store<Deployment>);
 
 impl std::fmt::Debug for Observed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

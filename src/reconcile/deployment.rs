@@ -190,7 +190,9 @@ impl Pass<'_> {
         let spec = &self.world.record.spec;
         let (warning, reason, text) = match purpose {
             Purpose::Forward => (false, "ImageSet", format!("ticket {} set {}", spec.ticket.id, images(&self.world.record))),
-            Purpose::Rollback => (true, "ImageRolledBack", format!("rollout of ticket {} failed: previous images put back", spec.ticket.id)),
+            Purpose::Rollback => {
+                (true, "ImageRolledBack", format!("rollout of ticket {} failed: previous images put back", spec.ticket.id))
+            }
             _ => return,
         };
         let notice = Notice { warning, reason: reason.to_owned(), note: format!("{text} (tdep/{})", self.name) };

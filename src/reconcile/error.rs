@@ -26,7 +26,9 @@ pub enum Error {
         action: &'static str,
     },
     /// The API server dropped fields that were written.
-    #[error("the installed CRD {crd} is older than this operator: install its CRDs (trackdown crds | kubectl apply --server-side -f -)")]
+    #[error(
+        "the installed CRD {crd} is older than this operator: install its CRDs (trackdown crds | kubectl apply --server-side -f -)"
+    )]
     CrdTooOld {
         /// Name of the CRD.
         crd: &'static str,

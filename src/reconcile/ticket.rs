@@ -36,7 +36,9 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
             TicketStep::ReadWorkload(workload) => pass.read_workload(workload).await?,
             TicketStep::WriteStatus(status) => pass.write_status(*status).await?,
             TicketStep::CreateRecord(record) => pass.create_record(*record).await?,
-            TicketStep::Wait { until, recheck } => return Ok(wait(&ctx, &format!("ticket/{}/{name}", pass.namespace), until, recheck)),
+            TicketStep::Wait { until, recheck } => {
+                return Ok(wait(&ctx, &format!("ticket/{}/{name}", pass.namespace), until, recheck));
+            }
         }
         pass.world.now = Context::now();
     }
@@ -169,9 +171,7 @@ impl Pass<'_> {
 
     /// An attempt number that was just made up has no record yet; no need to ask.
     fn note_intents(&mut self, before: &Ticket, after: &Ticket) {
-        let known = |name: &String| {
-            before.status.iter().flat_map(|s| &s.targets).any(|e| e.record.as_ref() == Some(name))
-        };
+        let known = |name: &String| before.status.iter().flat_map(|s| &s.targets).any(|e| e.record.as_ref() == Some(name));
         let named = after.status.iter().flat_map(|s| &s.targets).filter_map(|e| e.record.as_ref());
         for name in named.filter(|n| !known(n)) {
             self.world.records.insert(name.clone(), RecordSeen::Absent);

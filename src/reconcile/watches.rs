@@ -51,12 +51,16 @@ pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>,
         feed(
             watch(api::<Ticket>(&client, scope.as_deref()), watcher::Config::default()).default_backoff().reflect(ticket_writer),
             vitals.heartbeat("tickets", scope.as_deref()),
+            &ctx.metrics,
             &wakers,
             ticket_kind(&ctx),
         ),
         feed(
-            watch(api::<Deployment>(&client, scope.as_deref()), watcher::Config::default()).default_backoff().reflect(record_writer),
+            watch(api::<Deployment>(&client, scope.as_deref()), watcher::Config::default())
+                .default_backoff()
+                .reflect(record_writer),
             vitals.heartbeat("deployments", scope.as_deref()),
+            &ctx.metrics,
             &wakers,
             record_kind(&ctx),
         ),
@@ -65,6 +69,7 @@ pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>,
                 .default_backoff()
                 .reflect(workload_writer),
             vitals.heartbeat("workloads", scope.as_deref()),
+            &ctx.metrics,
             &wakers,
             workload_kind(&ctx),
         ),
@@ -83,7 +88,7 @@ pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>,
         )
         .await;
     };
-    future::join(feeds, reconcilers).await;
+    Box::pin(future::join(feeds, reconcilers)).await;
 }
 
 struct Wakers {
@@ -141,6 +146,7 @@ fn workload_kind(ctx: &Arc<Context>) -> Kind<AppsDeployment> {
 async fn feed<K: Debug>(
     events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
     heartbeat: Heartbeat,
+    metrics: &Metrics,
     wakers: &Wakers,
     kind: Kind<K>,
 ) {
@@ -149,6 +155,9 @@ async fn feed<K: Debug>(
     let mut both = stream::select(events.map(Some), beats.map(|()| None));
     while let Some(item) = both.next().await {
         heartbeat.beat();
+        if !heartbeat.is_failing() {
+            metrics.watch_alive();
+        }
         let Some(event) = item else { continue };
         match event {
             Ok(Event::Apply(object)) => wakers.wake((kind.changed)(&object)),
@@ -196,9 +205,10 @@ async fn control<K, F, Fut>(
             move |object, error, ctx| {
                 let key = format!("{kind}/{}/{}", object.namespace().unwrap_or_default(), object.name_any());
                 let pause = ctx.retries.pause(&key);
-                match error {
-                    Error::Conflict { .. } => tracing::debug!(object = key, %error, "tried again"),
-                    _ => tracing::warn!(object = key, %error, pause = ?pause, "tried again after a pause"),
+                if matches!(error, Error::Conflict { .. }) {
+                    tracing::debug!(object = key, %error, "tried again");
+                } else {
+                    tracing::warn!(object = key, %error, pause = ?pause, "tried again after a pause");
                 }
                 Action::requeue(pause)
             },

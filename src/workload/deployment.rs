@@ -19,10 +19,7 @@ impl Rollable for Deployment {
         let status = self.status.clone().unwrap_or_default();
         let pod = spec.and_then(|s| s.template.spec.as_ref());
         let mut containers = containers("containers", pod.map(|p| p.containers.as_slice()).unwrap_or_default());
-        containers.extend(self::containers(
-            "initContainers",
-            pod.and_then(|p| p.init_containers.as_deref()).unwrap_or_default(),
-        ));
+        containers.extend(self::containers("initContainers", pod.and_then(|p| p.init_containers.as_deref()).unwrap_or_default()));
         WorkloadView {
             workload: Workload {
                 kind: WorkloadKind::Deployment,

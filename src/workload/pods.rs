@@ -61,9 +61,8 @@ impl From<&Pod> for PodView {
             .map(|s| s.init_container_statuses.iter().flatten().chain(s.container_statuses.iter().flatten()).collect())
             .unwrap_or_default();
         let condition = |type_: &str| status.and_then(|s| s.conditions.iter().flatten().find(|c| c.type_ == type_));
-        let waiting = |fatal: bool| {
-            statuses.iter().find_map(|c| waiting(c).filter(|w| FATAL.contains(&w.reason.as_str()) == fatal))
-        };
+        let waiting =
+            |fatal: bool| statuses.iter().find_map(|c| waiting(c).filter(|w| FATAL.contains(&w.reason.as_str()) == fatal));
         let name = pod.name_any();
         let at_pod = |cause: RootCause| RootCause { pod: Some(name.clone()), ..cause };
         let unscheduled = condition("PodScheduled").filter(|c| c.status == "False").map(|c| RootCause {

@@ -19,6 +19,7 @@ pub struct ContainerView {
 }
 
 /// One read of a workload.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts of one read")]
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct WorkloadView {
     /// Which workload.
@@ -67,10 +68,7 @@ impl WorkloadView {
     #[must_use]
     pub fn complete(&self) -> bool {
         let desired = self.replicas.desired;
-        self.observed()
-            && self.total == desired
-            && self.replicas.updated == desired
-            && self.replicas.available == desired
+        self.observed() && self.total == desired && self.replicas.updated == desired && self.replicas.available == desired
     }
 
     /// Whether the workload's controller has seen the newest template.

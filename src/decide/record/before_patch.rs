@@ -37,11 +37,7 @@ pub fn authority(ticket: Option<&Ticket>, record: &Deployment, live: bool) -> Au
     }
     let asked = request::resolve(ticket).into_iter().find(|t| t.name == entry.name);
     let same = asked.is_some_and(|t| request::hash(&t, &ticket.spec.rollout) == record.spec.request_hash);
-    if same && entry.request_hash.as_ref() == Some(&record.spec.request_hash) {
-        Authority::Granted
-    } else {
-        Authority::Withdrawn
-    }
+    if same && entry.request_hash.as_ref() == Some(&record.spec.request_hash) { Authority::Granted } else { Authority::Withdrawn }
 }
 
 pub fn decide(world: &RecordWorld) -> RecordStep {
@@ -128,7 +124,12 @@ fn adopt(world: &RecordWorld, view: &WorkloadView, marker: &Marker) -> RecordSte
     status.previous_images.clone_from(&marker.undo);
     let first_change = view.generation == world.record.spec.base.generation + 1;
     if !first_change && !runs_wanted(world, view) {
-        return end(world, status, reason::CONTESTED, "somebody else changed the images after the write; they are left as they are");
+        return end(
+            world,
+            status,
+            reason::CONTESTED,
+            "somebody else changed the images after the write; they are left as they are",
+        );
     }
     status.admitted_images = live_images(world, view);
     status.workload_generation = Some(view.generation);

@@ -11,12 +11,13 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
         _ => return IDLE,
     };
     let owner = marker_owner(world, view);
-    let release = view.rolling && match &owner {
-        MarkerOwner::Ours(_) | MarkerOwner::OurFence => true,
-        MarkerOwner::Successor => false,
-        // Nobody else will: whoever took the marker away left the label.
-        MarkerOwner::Other => view.marker().is_none(),
-    };
+    let release = view.rolling
+        && match &owner {
+            MarkerOwner::Ours(_) | MarkerOwner::OurFence => true,
+            MarkerOwner::Successor => false,
+            // Nobody else will: whoever took the marker away left the label.
+            MarkerOwner::Other => view.marker().is_none(),
+        };
     if !release {
         return IDLE;
     }

@@ -65,8 +65,7 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
     if late {
         return Err(Box::new(RecordStep::ReadWorkload));
     }
-    let expected = shows(view, &status.admitted_images)
-        || status.rollback_time.is_some() && restored(view, status);
+    let expected = shows(view, &status.admitted_images) || status.rollback_time.is_some() && restored(view, status);
     if !expected {
         let step = if world.workload.is_live() { contested(world) } else { RecordStep::ReadWorkload };
         return Err(Box::new(step));
@@ -163,7 +162,9 @@ fn timed_out(world: &RecordWorld, view: &WorkloadView, hint: Option<RootCause>) 
         replicas.updated, replicas.desired, replicas.available
     );
     match hint {
-        Some(hint) => RootCause { message: format!("{counts}; {}: {}", hint.reason, hint.message), reason: "Timeout".into(), ..hint },
+        Some(hint) => {
+            RootCause { message: format!("{counts}; {}: {}", hint.reason, hint.message), reason: "Timeout".into(), ..hint }
+        }
         None => RootCause { pod: None, container: None, reason: "Timeout".to_owned(), message: counts },
     }
 }

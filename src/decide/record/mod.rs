@@ -180,7 +180,11 @@ fn marker_owner(world: &RecordWorld, view: &WorkloadView) -> MarkerOwner {
     let record = &world.record;
     match view.marker() {
         Some(m) if Some(&m.record) == record.metadata.name.as_ref() => {
-            if m.set == record.spec.images { MarkerOwner::Ours(m) } else { MarkerOwner::OurFence }
+            if m.set == record.spec.images {
+                MarkerOwner::Ours(m)
+            } else {
+                MarkerOwner::OurFence
+            }
         }
         Some(m) if m.ticket_uid == record.spec.ticket.uid => MarkerOwner::Successor,
         _ => MarkerOwner::Other,

@@ -56,14 +56,7 @@ pub fn sentence(cause: &RootCause) -> String {
     bounded(&format!("{}: {}{place}", cause.reason, cause.message))
 }
 
-fn set(
-    world: &RecordWorld,
-    status: &mut DeploymentStatus,
-    type_: &str,
-    condition: ConditionStatus,
-    reason: &str,
-    message: &str,
-) {
+fn set(world: &RecordWorld, status: &mut DeploymentStatus, type_: &str, condition: ConditionStatus, reason: &str, message: &str) {
     set_condition(
         &mut status.conditions,
         Condition {

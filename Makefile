@@ -1,0 +1,106 @@
+# Trackdown: `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Part of a test's name: make test-e2e FILTER=bad_image
+FILTER ?=
+CLUSTER := target/cluster
+CLUSTER_SOURCES := $(wildcard e2e/cluster/*.go) e2e/cluster/go.mod
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: tools build $(CLUSTER) ## Watch a ticket become a rollout, and a bad one roll back (CONTEXT=name: on your own cluster)
+	@TRACKDOWN_BIN=target/debug/trackdown CLUSTER_BIN=$(CLUSTER) e2e/demo/demo.sh
+
+.PHONY: demo-down
+demo-down: ## Stop what `make demo KEEP=1` left running
+	@CLUSTER_BIN=$(CLUSTER) e2e/demo/down.sh
+
+.PHONY: test
+test: tools ## Everything: formatting, lints, unit tests and the model, then end to end on a real control plane
+	@started=$$SECONDS; \
+	for stage in check-format lint test-unit check-generated test-chart test-e2e; do \
+		printf '\n==> make %s (%ss)\n' "$$stage" "$$((SECONDS - started))"; \
+		$(MAKE) --no-print-directory "$$stage" || { printf '\nmake %s failed; again: make %s\n' "$$stage" "$$stage"; exit 1; }; \
+	done; \
+	printf '\nall stages passed in %ss\n' "$$((SECONDS - started))"
+
+.PHONY: tools
+tools: # Names what is missing on this machine at once
+	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.89 or newer from https://rustup.rs'; exit 1; }
+	@command -v go >/dev/null || { echo 'go is missing: install Go 1.26 or newer from https://go.dev/dl'; exit 1; }
+	@command -v cc >/dev/null || { echo 'cc is missing: install a C compiler (Debian: apt-get install build-essential)'; exit 1; }
+
+.PHONY: build
+build: ## Build the operator
+	cargo build --locked
+
+.PHONY: format
+format: ## Format the code
+	cargo fmt
+	gofmt -w e2e/cluster/*.go
+
+.PHONY: check-format
+check-format:
+	cargo fmt --check
+	@unformatted=$$(gofmt -l e2e/cluster/*.go); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+
+.PHONY: lint
+lint: ## Lint: clippy (pedantic) and go vet
+	cargo clippy --locked --all-targets -- --deny warnings
+	cd e2e/cluster && go vet ./...
+
+.PHONY: test-unit
+test-unit: ## Unit and property tests, mocked API, the model: no cluster
+	cargo test --locked --lib --test unit -- $(FILTER)
+	cd e2e/cluster && go test ./...
+
+.PHONY: test-chart
+test-chart: $(CLUSTER) ## Lint and unit tests of the chart
+	@bin=$$($(CLUSTER) build); "$$bin/helm" lint --strict charts/trackdown; "$$bin/untt" charts/trackdown
+
+.PHONY: test-e2e
+test-e2e: build $(CLUSTER) ## End-to-end tests on a real control plane (FILTER=part of a name)
+	@$(CLUSTER) build
+	cargo test --locked --test e2e -- $(FILTER)
+
+.PHONY: bench
+bench: build $(CLUSTER) ## Measure against a minimal client on the same API server
+	@$(CLUSTER) build
+	cargo test --locked --test bench -- --nocapture
+
+.PHONY: generate
+generate: build $(CLUSTER) ## Write everything that is generated from the types and the chart
+	@CLUSTER_BIN=$(CLUSTER) TRACKDOWN_BIN=target/debug/trackdown e2e/generate.sh .
+
+.PHONY: check-generated
+check-generated: build $(CLUSTER) ## Fail if something generated is not up to date
+	@rm -rf target/generated && mkdir -p target/generated
+	@CLUSTER_BIN=$(CLUSTER) TRACKDOWN_BIN=target/debug/trackdown e2e/generate.sh target/generated
+	@cd target/generated && find . -type f | while read -r file; do \
+		diff -u "../../$$file" "$$file" || { echo "$$file is out of date: run make generate"; exit 1; }; done
+
+.PHONY: deny
+deny: ## Licenses, sources and advisories of dependencies (needs cargo-deny and the network)
+	cargo deny check
+
+.PHONY: cluster-up
+cluster-up: $(CLUSTER) ## A control plane to play with
+	@$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: $(CLUSTER) ## Stop it
+	@$(CLUSTER) down
+
+.PHONY: clean
+clean: ## Remove build results (the control plane's binaries stay cached, see e2e/cluster/README.md)
+	cargo clean
+
+$(CLUSTER): $(CLUSTER_SOURCES)
+	@mkdir -p target
+	go build -C e2e/cluster -o "$(CURDIR)/$(CLUSTER)" .
