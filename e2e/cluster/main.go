@@ -9,12 +9,11 @@ import (
 
 const usage = `usage: cluster COMMAND [options]
 
-  build   build the binaries that are not in the cache yet, print the folder they are in
-  run     run a cluster in the foreground until standard input ends or SIGTERM arrives
-  up      run a cluster in the background
-  down    stop the cluster in the background
-  operator
-          become the operator that a Deployment of the chart describes
+  build      build the binaries that are not in the cache yet, print the folder they are in
+  run        run a cluster in the foreground until standard input ends or SIGTERM arrives
+  up         run a cluster in the background
+  down       stop the cluster in the background
+  operator   become the operator that the chart's Deployment describes
 
 "cluster COMMAND -h" lists a command's options.
 `

@@ -140,7 +140,7 @@ func (o operatorOptions) writeKubeconfig(admin client, serviceAccount string) (s
 // of another operator, is not in a pod's environment either.
 func inherited() []string {
 	var environment []string
-	for _, name := range []string{"HOME", "PATH", "TMPDIR", "RUST_BACKTRACE"} {
+	for _, name := range []string{"HOME", "PATH", "TMPDIR", "NO_COLOR", "RUST_BACKTRACE"} {
 		if value, found := os.LookupEnv(name); found {
 			environment = append(environment, name+"="+value)
 		}

@@ -1,0 +1,96 @@
+//! End-to-end tests on a real control plane. `make test-e2e FILTER=part_of_a_name` runs some of them.
+
+// Tests may fail; a helper that only some of them use is no dead code.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc, missing_docs)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod admission;
+mod conditions;
+mod crash;
+mod failing;
+mod gates;
+mod happy;
+mod interference;
+mod midway;
+mod program;
+mod queueing;
+mod unusual;
+
+use std::sync::Arc;
+
+use harness::cluster::Cluster;
+use libtest_mimic::{Arguments, Trial};
+
+/// Tests that run side by side: most of their time is waiting.
+const THREADS: usize = 6;
+
+type Test = fn(&Arc<Cluster>) -> futures::future::BoxFuture<'_, ()>;
+
+/// Lists tests by module and name.
+macro_rules! tests {
+    ($($module:ident::{$($test:ident),* $(,)?}),* $(,)?) => {
+        vec![$($((concat!(stringify!($module), "::", stringify!($test)), (|cluster| Box::pin($module::$test(cluster))) as Test)),*),*]
+    };
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let tests = tests![
+        happy::{ticket_becomes_a_rollout, budget_of_requests, idle_asks_for_nothing, several_targets, kubectl_behaves_as_expected},
+        failing::{
+            bad_image_rolls_back_and_stops, crash_loop_is_found, config_error_is_found, deadline_explains_itself, hold_leaves_the_bad_image,
+            previous_is_never_the_bad_image, one_bad_target_of_two, new_image_starts_afresh, retry_by_annotation, quota_is_found,
+        },
+        gates::{
+            each_gate_says_why_and_opens, dependencies, missing_workload, ambiguous_container, paused_workload, gitops_owner,
+            replaces_guards, forbidden_write, monitor_only, dry_run, absent_state_asks_nothing, deployed_by_ci,
+        },
+        midway::{
+            state_taken_back, eligibility_withdrawn, manual_override, image_edited, target_removed, ticket_deleted_and_created_again,
+            failed_scan,
+        },
+        interference::{set_image_is_contested, workload_deleted, scaler, label_removed, admission_pins_digests, marker_removed},
+        unusual::{zero_replicas, recreate, max_unavailable_all, init_container_and_list, already_current},
+        queueing::{two_tickets_for_one_workload, many_tickets},
+        crash::{kill_at_any_moment, kill_and_undo, two_replicas_at_once, restart_writes_nothing, api_server_restarts},
+        admission::{
+            illegal_steps_are_refused, malformed_tickets_are_refused, harmless_edits_are_not_refused, applying_twice_changes_nothing,
+            rights_decide_who_may_deploy, users_cannot_write_records,
+        },
+        conditions::{parked_rolling_done_blocked},
+        program::{waits_for_its_crds, standby_takes_over, terminates_gracefully, uninstall_leaves_workloads, serves_metrics},
+    ];
+    let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|f| name.contains(f.as_str()));
+    let any = !arguments.list && tests.iter().any(|(name, _)| wanted(name));
+    let cluster = any.then(|| {
+        let _ = std::fs::remove_dir_all(std::path::Path::new(harness::ROOT).join("target/e2e"));
+        Arc::new(start_control_plane())
+    });
+    let trials = tests.into_iter().map(|(name, test)| {
+        let cluster = cluster.clone();
+        Trial::test(name, move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(test(cluster.as_ref().ok_or("no cluster")?));
+            Ok(())
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    drop(cluster);
+    conclusion.exit();
+}
+
+/// A control plane with the CRDs installed, as the chart's users have them.
+pub fn start_control_plane() -> Cluster {
+    let cluster = Cluster::start(&[]);
+    let output = std::process::Command::new(cluster.program("kubectl"))
+        .args(["apply", "--server-side", "-f", "crds/"])
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .current_dir(harness::ROOT)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster
+}
