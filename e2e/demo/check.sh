@@ -60,7 +60,7 @@ check_bad_ticket() {
 check_apply_again() {
 	local before status=0 difference
 	before=$(generations)
-	attended kubectl apply -f "$manifests/ticket-good.yaml" -f "$manifests/ticket-bad.yaml" >"$DEMO_DIR/apply" || status=1
+	kubectl apply -f "$manifests/ticket-good.yaml" -f "$manifests/ticket-bad.yaml" >"$DEMO_DIR/apply" || status=1
 	verdict "both tickets can be applied again" "$status"
 	difference=$(kubectl diff -f "$manifests/ticket-good.yaml" -f "$manifests/ticket-bad.yaml" 2>&1) || true
 	expect "kubectl diff of both tickets is empty" "" "$difference"

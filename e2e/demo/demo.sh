@@ -12,7 +12,7 @@ CONTEXT=${CONTEXT:-}
 YES=${YES:-}
 
 manifests=e2e/demo
-# Who tells of the tries meanwhile, see follow_tries.
+# The process that tells of the tries meanwhile, see follow_tries.
 follower=''
 interrupted=''
 
@@ -107,13 +107,14 @@ start_control_plane() {
 
 	step "Control plane: starting it, with three simulated nodes"
 	job_must_finish=1
-	attended "$cluster_program" up --dir "$DEMO_DIR/cluster" >"$DEMO_DIR/cluster.json" 2>"$DEMO_DIR/up.log" ||
-		die "the control plane did not start: $(cat "$DEMO_DIR/up.log")"
+	attended bring_up || die "the control plane did not start: $(cat "$DEMO_DIR/up.log")"
 	job_must_finish=''
 	cp "$DEMO_DIR/cluster/admin.kubeconfig" "$DEMO_DIR/kubeconfig"
 	kubectl config set-context --current --namespace "$demo_namespace" >/dev/null
 	say "Kubernetes $(sed -n 's/.*"version":"\([^"]*\)".*/\1/p' "$DEMO_DIR/cluster.json") at $(server)"
 }
+
+bring_up() { "$cluster_program" up --dir "$DEMO_DIR/cluster" >"$DEMO_DIR/cluster.json" 2>"$DEMO_DIR/up.log"; }
 
 build_control_plane() { "$cluster_program" build 2>&1 >"$DEMO_DIR/bin" | indented; }
 
@@ -202,6 +203,7 @@ apply_tickets() {
 	follow_tries &
 	follower=$!
 	run kubectl wait --for=condition=Stalled ticket/iss-43 --timeout 300s
+	let_follower_finish
 	end_follower
 }
 
@@ -220,12 +222,16 @@ follow_tries() {
 	done < <(kubectl get tdep --field-selector spec.ticket.name=iss-43 --watch -o "go-template=$template" 2>/dev/null)
 }
 
-# Lets the follower tell what it has just heard, then ends it.
-end_follower() {
+# Lets the follower tell what it has just heard.
+let_follower_finish() {
 	local deadline=$((SECONDS + 2))
 	while kill -0 "$follower" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do
 		sleep 0.05
 	done
+}
+
+end_follower() {
+	[ -n "$follower" ] || return 0
 	kill -- "-$follower" 2>/dev/null || true
 	wait "$follower" 2>/dev/null || true
 	follower=''
@@ -301,7 +307,8 @@ keep() {
 	try "kubectl apply -f $manifests/ticket-good.yaml"
 	try "kubectl diff -f $manifests/ticket-good.yaml"
 	echo
-	say "Kill the operator in the middle of a rollout: the next one finishes it."
+	say "Kill the operator in the middle of a rollout: the next one finishes it, as soon as the lease"
+	say "of the dead one has run out (15 seconds)."
 	try "kubectl apply -f $manifests/ticket-slow.yaml; sleep 1; kill -9 \$(cat $DEMO_DIR/operator.pid)"
 	try "kubectl get tickets"
 	try "e2e/demo/operator.sh"
@@ -335,15 +342,15 @@ show_operator_log() {
 leave() {
 	local status=$?
 	trap '' INT TERM HUP
-	end_job
-	[ -z "$follower" ] || kill -- "-$follower" 2>/dev/null || true
 	[ -d "$DEMO_DIR" ] && [ ! -e "$DEMO_DIR/kept" ] || exit "$status"
-	if [ -n "$interrupted" ]; then
-		printf '\ndemo: interrupted; removing everything\n' >&2
+	if [ -n "$interrupted" ] || [ "$status" = 130 ]; then
+		printf '\ndemo: interrupted, removing everything\n' >&2
 	else
 		echo "demo: failed at: $current_step" >&2
 		show_operator_log
 	fi
+	end_job
+	end_follower
 	tear_down || echo "demo: not everything could be removed; see what is said above, and run make demo-down" >&2
 	exit "$status"
 }

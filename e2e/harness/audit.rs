@@ -21,19 +21,15 @@ impl Request {
     pub fn is_write(&self) -> bool {
         matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
     }
-
-    /// Whether it belongs to the lease or is a watch: the requests an idle operator makes.
-    pub fn is_idle(&self) -> bool {
-        self.resource == "leases" || self.verb == "watch"
-    }
 }
 
-/// The requests of a user, in the order they were made.
+/// The requests of a user, in the order they were made, beside those an idle operator makes: for its lease, and its watches.
 pub fn requests(log: &Path, user: &str) -> Vec<Request> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let events = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
     let mut requests: Vec<_> = events
-        .filter(|e| e["user"]["username"] == user && e["stage"] == "ResponseComplete" || is_open_watch(e, user))
+        .filter(|e| e["user"]["username"] == user && e["stage"] == "ResponseComplete")
+        .filter(|e| e["verb"] != "watch" && e["objectRef"]["resource"] != "leases")
         .map(|e| {
             let object = |field: &str| e["objectRef"][field].as_str().unwrap_or_default().to_owned();
             Request {
@@ -48,8 +44,4 @@ pub fn requests(log: &Path, user: &str) -> Vec<Request> {
         .collect();
     requests.sort_by(|a, b| a.time.cmp(&b.time));
     requests
-}
-
-fn is_open_watch(event: &Value, user: &str) -> bool {
-    event["user"]["username"] == user && event["verb"] == "watch" && event["stage"] == "ResponseStarted"
 }

@@ -218,28 +218,24 @@ impl Scene {
         }
     }
 
-    /// What the operator asked of the API server.
+    /// What the operator asked of the API server, beside its lease and its watches.
     pub fn requests(&self) -> Vec<Request> {
         audit::requests(&self.cluster.audit_log(), &format!("system:serviceaccount:{}:trackdown", self.namespace))
     }
 
-    /// Waits until the operator has asked for nothing but its lease and watches for `quiet`; then all it asked.
+    /// Waits until the operator has asked for nothing for `quiet`; then all it asked.
     pub async fn requests_when_quiet(&self, quiet: Duration) -> Vec<Request> {
-        let mut last = (self.working_requests(), Instant::now());
+        let mut last = (self.requests().len(), Instant::now());
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let now = self.working_requests();
-            if now != last.0 {
-                last = (now, Instant::now());
+            let requests = self.requests();
+            if requests.len() != last.0 {
+                last = (requests.len(), Instant::now());
             }
             if last.1.elapsed() >= quiet {
-                return self.requests();
+                return requests;
             }
         }
-    }
-
-    fn working_requests(&self) -> usize {
-        self.requests().iter().filter(|r| !r.is_idle()).count()
     }
 }
 

@@ -88,7 +88,7 @@ pub async fn admission_pins_digests(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "admission-pins").await;
     let digest = "@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     scene.apply(&json!({
-        "apiVersion": "admissionregistration.k8s.io/v1beta1", "kind": "MutatingAdmissionPolicy", "metadata": {"name": "pin-digests"},
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": {"name": "pin-digests"},
         "spec": {
             "matchConstraints": {
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
@@ -102,7 +102,7 @@ pub async fn admission_pins_digests(cluster: &Arc<Cluster>) {
         },
     }));
     scene.apply(&json!({
-        "apiVersion": "admissionregistration.k8s.io/v1beta1", "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": "pin-digests"},
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": "pin-digests"},
         "spec": {"policyName": "pin-digests"},
     }));
     tokio::time::sleep(Duration::from_secs(2)).await;

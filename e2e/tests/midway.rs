@@ -28,8 +28,9 @@ async fn ends(scene: &Scene, reason: &str) {
     scene
         .until(reason, || async {
             let records = scene.records("iss-1").await;
-            let ended = records[0].status.as_ref().is_some_and(|s| s.completion_time.is_some());
-            ended.then(|| assert_eq!(result(&records[0]), reason, "{:?}", records[0].status))
+            let first = records.iter().find(|r| r.spec.target == "web")?;
+            let ended = first.status.as_ref().is_some_and(|s| s.completion_time.is_some());
+            ended.then(|| assert_eq!(result(first), reason, "{:?}", first.status))
         })
         .await;
 }
@@ -73,6 +74,7 @@ pub async fn manual_override(cluster: &Arc<Cluster>) {
     ticket["spec"]["manualOverride"] = json!(true);
     scene.apply(&ticket);
     ends(&scene, "Aborted").await;
+    scene.wait_reason("iss-1", "ManualOverride").await;
     assert_eq!(scene.image("web").await, HANGS, "everything is left as it is");
 }
 

@@ -289,17 +289,30 @@ impl Turn<'_> {
             lifecycle::new_request(entry);
             entry.record = None;
         }
-        match entry.result.as_deref() {
-            Some(result) if reason::is_success(result) => {
-                Ok(Situation::Deployed { result: result.to_owned(), message: entry.message.clone().unwrap_or_default() })
-            }
-            Some(reason::ROLLED_BACK) if entry.tries < self.settings().max_attempts => self.retry(entry),
-            Some(result) => Ok(Situation::Failed {
-                reason: if result == reason::ROLLED_BACK { "RetriesExhausted".to_owned() } else { result.to_owned() },
-                message: entry.message.clone().unwrap_or_default(),
-            }),
-            None => self.start(entry),
+        let message = entry.message.clone().unwrap_or_default();
+        match (entry.result.as_deref(), self.gate) {
+            (Some(result), _) if reason::is_success(result) => Ok(Situation::Deployed { result: result.to_owned(), message }),
+            (result, Some(gate)) if !self.tells_more_than_gate(result, entry.tries) => Ok(Situation::Waiting(gate.clone())),
+            (None, _) => self.start(entry),
+            (Some(reason::ROLLED_BACK), _) if self.may_retry(entry.tries) => self.retry(entry),
+            (Some(reason::ROLLED_BACK), _) => Ok(Situation::Failed { reason: "RetriesExhausted".to_owned(), message }),
+            (Some(result), _) => Ok(Situation::Failed { reason: result.to_owned(), message }),
         }
+    }
+
+    /// What a person wants now matters more than how an attempt ended, unless it is what the person has to know first: that the
+    /// deployment that is still asked for failed for good.
+    fn tells_more_than_gate(&self, result: Option<&str>, tries: i32) -> bool {
+        self.state == TicketState::ReadyForDeployment
+            && match result {
+                None | Some(reason::ABORTED) => false,
+                Some(reason::ROLLED_BACK) => !self.may_retry(tries),
+                Some(_) => true,
+            }
+    }
+
+    fn may_retry(&self, tries: i32) -> bool {
+        tries < self.settings().max_attempts
     }
 
     /// An attempt in flight. `None`: there is none after all, or a new one takes its place.
@@ -354,9 +367,6 @@ impl Turn<'_> {
 
     /// Whether a target that was rolled back may be tried again.
     fn retry(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
-        if let Some(gate) = self.gate {
-            return Ok(Situation::Waiting(gate.clone()));
-        }
         let failed = entry.failure_time.as_ref().map_or(self.world.now, |t| t.0);
         let until = failed + backoff(self.settings().backoff_seconds, entry.tries);
         if self.world.now < until {
@@ -379,9 +389,6 @@ impl Turn<'_> {
     }
 
     fn start(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
-        if let Some(gate) = self.gate {
-            return Ok(Situation::Waiting(gate.clone()));
-        }
         if let Some(first) = self.ahead() {
             let message = format!("{}: ticket {} asked first; this one follows", self.target.workload, first.name_any());
             let obstacle = Obstacle::parked("WorkloadHeld", message).on(format!("ticket/{}", first.name_any()));

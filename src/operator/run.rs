@@ -8,6 +8,7 @@ use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::health::Vitals;
+use super::leader::Holding;
 use super::metrics::Metrics;
 use super::settings::{RunArgs, Settings};
 use super::{client, http, leader, prerequisites};
@@ -68,22 +69,30 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let http = http::serve(args.listen_address, vitals.clone(), metrics.clone(), async {
         let _ = http_stopped.await;
     });
-    let work = work(&args, &config, client, &vitals, &metrics);
+    let holding = Holding::default();
     tokio::pin!(http);
     tokio::select! {
         result = &mut http => return result.map_err(|source| Error::Listen { address: args.listen_address, source }),
-        result = work => return result,
+        result = work(&args, &config, client, &vitals, &metrics, &holding) => return result,
         name = stop.next() => tracing::info!(signal = name, "stopping"),
     }
     vitals.stop();
+    holding.released().await;
     let _ = stop_http.send(());
     let _ = tokio::time::timeout(Duration::from_secs(1), http).await;
     Ok(())
 }
 
 /// Waits for what is needed and for the lease, then reconciles. Ends when dropped: everything in flight is found again by whoever
-/// starts next, so there is nothing to finish; the lease is given back.
-async fn work(args: &RunArgs, config: &Config, client: Client, vitals: &Arc<Vitals>, metrics: &Arc<Metrics>) -> Result<(), Error> {
+/// starts next, so there is nothing to finish.
+async fn work(
+    args: &RunArgs,
+    config: &Config,
+    client: Client,
+    vitals: &Arc<Vitals>,
+    metrics: &Arc<Metrics>,
+    holding: &Holding,
+) -> Result<(), Error> {
     for scope in args.scopes() {
         prerequisites::wait(&client, scope.as_deref(), vitals).await;
     }
@@ -92,7 +101,7 @@ async fn work(args: &RunArgs, config: &Config, client: Client, vitals: &Arc<Vita
     }
     vitals.wait_for(LEASE);
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let (mut leads, _task) = leader::campaign(client::for_lease(config)?, args, &namespace).await;
+    let mut leads = leader::campaign(client::for_lease(config)?, args, &namespace, holding).await;
     vitals.arrived(LEASE);
     if leads.wait_for(|leads| *leads).await.is_err() {
         return Err(Error::LeaseLost);
