@@ -56,14 +56,14 @@ find_programs() {
 	cluster_program=$(program CLUSTER_BIN)
 	trackdown_program=$(program TRACKDOWN_BIN)
 	for needed in curl awk ps diff; do
-		command -v "$needed" >/dev/null || die "the demo needs $needed, which is not on the PATH"
+		type -P "$needed" >/dev/null || die "the demo needs $needed, which is not on the PATH"
 	done
 	if [ -n "$CONTEXT" ]; then
 		for needed in kubectl helm; do
-			command -v "$needed" >/dev/null || die "CONTEXT needs $needed, which is not on the PATH"
+			type -P "$needed" >/dev/null || die "CONTEXT needs $needed, which is not on the PATH"
 		done
-		kubectl_program=$(command -v kubectl)
-		helm_program=$(command -v helm)
+		kubectl_program=$(type -P kubectl)
+		helm_program=$(type -P helm)
 	fi
 	cd "$repository"
 }
@@ -76,7 +76,7 @@ introduce() {
 		say "The operator runs as a process on this machine. Takes about a minute."
 	else
 		say "Real: API server, etcd, controllers, scheduler, and the Trackdown operator."
-		say "Simulated (by kwok): the nodes, and the pods on them. No image is pulled, no container runs."
+		say "Simulated (by kwok): the nodes, and the pods on them. No image is pulled."
 		say "Takes about 25 seconds, and before the first time about eight minutes, once, to build the"
 		say "control plane from source."
 	fi
@@ -137,7 +137,10 @@ use_context() {
 		read -r answer
 		case $answer in
 		y | Y | yes) ;;
-		*) die "nothing was done" ;;
+		*)
+			rm -rf "$DEMO_DIR"
+			die "nothing was done"
+			;;
 		esac
 	fi
 	use_real_images
@@ -194,7 +197,7 @@ start_apps() {
 }
 
 apply_tickets() {
-	step "Two tickets: iss-42 brings web to a new image, iss-43 brings api to one that cannot be pulled"
+	step "Two tickets: iss-42 gives web a new image, iss-43 gives api one that cannot be pulled"
 	run kubectl apply -f "$manifests/ticket-good.yaml"
 	run kubectl apply -f "$manifests/ticket-bad.yaml"
 	step "Waiting for iss-42 to be deployed"
@@ -264,7 +267,7 @@ show_timelines() {
 	done | awk -f "$sources/timeline.awk" | indented
 	[ "$mode" = own ] || return 0
 	echo
-	say "From the moment the API server had stored the ticket (its audit log) to the changed workload:"
+	say "From the ticket stored in the API server (its audit log says when) to the workload changed:"
 	for ticket in iss-42 iss-43; do
 		echo "$ticket stored=$(stored_time "$ticket") patched=$(first_patched_time "$ticket")"
 	done | awk -f "$sources/timeline.awk" | indented
@@ -301,7 +304,7 @@ keep() {
 	touch "$DEMO_DIR/kept"
 	step "KEEP=1: cluster and operator stay. In another terminal, or here:"
 	try "export KUBECONFIG=$DEMO_DIR/kubeconfig"
-	command -v kubectl >/dev/null || try "export PATH=\$PATH:$(dirname "$kubectl_program")"
+	type -P kubectl >/dev/null || try "export PATH=\$PATH:$(dirname "$kubectl_program")"
 	echo
 	say "Apply again: nothing happens, and there is no difference."
 	try "kubectl apply -f $manifests/ticket-good.yaml"
@@ -323,12 +326,11 @@ keep() {
 }
 
 conclude() {
-	echo
 	if [ "$CHECK" = 1 ]; then
-		echo "demo: $passed passed, $failed failed ($(elapsed) s)"
-		[ "$failed" = 0 ]
+		printf '\ndemo: %s passed, %s failed (%s s)\n' "$passed" "$failed" "$(elapsed)"
+		[ "$failed" = 0 ] || exit 1
 	elif [ "$KEEP" != 1 ]; then
-		echo "demo: everything is removed ($(elapsed) s)"
+		printf '\ndemo: everything is removed (%s s)\n' "$(elapsed)"
 	fi
 }
 

@@ -122,10 +122,12 @@ load_settings() {
 
 # Starts the operator and waits until it is ready. Its process keeps running when this script ends.
 start_operator() {
+	: >"$DEMO_DIR/operator.log"
 	NO_COLOR=1 "$cluster_program" operator --kubectl "$kubectl_program" --kubeconfig "$DEMO_DIR/kubeconfig" \
 		--namespace "$system_namespace" --deployment "$release" --binary "$trackdown_program" \
-		--listen-address 127.0.0.1:0 --dir "$DEMO_DIR" </dev/null >"$DEMO_DIR/operator.log" 2>&1 &
+		--listen-address 127.0.0.1:0 --dir "$DEMO_DIR" </dev/null >>"$DEMO_DIR/operator.log" 2>&1 &
 	local pid=$! deadline=$((SECONDS + 60)) address
+	disown "$pid"
 	echo "$pid" >"$DEMO_DIR/operator.pid"
 	while [ "$SECONDS" -lt "$deadline" ]; do
 		address=$(sed -n 's/.* address=\(127\.[0-9.:]*\).*/\1/p' "$DEMO_DIR/operator.log")

@@ -14,10 +14,10 @@ use trackdown::api::condition::{ConditionStatus, find_condition};
 use trackdown::api::deployment::Deployment;
 use trackdown::api::ticket::{Ticket, TicketState};
 
+use super::ROOT;
 use super::audit::{self, Request};
 use super::cluster::Cluster;
 use super::operator::Operator;
-use super::ROOT;
 
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -132,7 +132,8 @@ impl Scene {
             let workload = self.get_workload(name).await;
             let status = workload.status.clone().unwrap_or_default();
             let desired = workload.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
-            let settled = status.observed_generation >= workload.metadata.generation && status.available_replicas.unwrap_or(0) == desired;
+            let settled =
+                status.observed_generation >= workload.metadata.generation && status.available_replicas.unwrap_or(0) == desired;
             settled.then_some(workload)
         })
         .await

@@ -114,13 +114,15 @@ pub async fn applying_twice_changes_nothing(cluster: &Arc<Cluster>) {
         let scene = &scene;
         async move { scene.ticket(name).await.metadata.generation }
     };
-    let before = (generation("good").await, generation("bad").await, scene.replica_sets("web").await, scene.replica_sets("api").await);
+    let before =
+        (generation("good").await, generation("bad").await, scene.replica_sets("web").await, scene.replica_sets("api").await);
     let said = scene.apply(&tickets);
     assert_eq!(said.matches("unchanged").count(), 2, "{said}");
     let diff = scene.try_kubectl(&["diff", "-f", "-"], Some(&tickets.to_string()));
     assert!(diff.status.success() && diff.stdout.is_empty(), "{}", String::from_utf8_lossy(&diff.stdout));
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let after = (generation("good").await, generation("bad").await, scene.replica_sets("web").await, scene.replica_sets("api").await);
+    let after =
+        (generation("good").await, generation("bad").await, scene.replica_sets("web").await, scene.replica_sets("api").await);
     assert_eq!(before, after);
 }
 

@@ -37,7 +37,13 @@ pub async fn each_gate_says_why_and_opens(cluster: &Arc<Cluster>) {
     let past = json!("2026-01-01T00:00:00Z");
     let cases: [(&str, &str, Value, Value, &str); 6] = [
         ("planned", "NotReady", json!({"state": "planning"}), json!({"state": "ready_for_deployment"}), "the ticket is planning"),
-        ("ineligible", "NotEligible", json!({"automationEligible": false}), json!({"automationEligible": true}), "spec.automationEligible"),
+        (
+            "ineligible",
+            "NotEligible",
+            json!({"automationEligible": false}),
+            json!({"automationEligible": true}),
+            "spec.automationEligible",
+        ),
         ("overridden", "ManualOverride", json!({"manualOverride": true}), json!({"manualOverride": false}), "spec.manualOverride"),
         ("blocked", "Blocked", json!({"blockedReason": "freeze"}), json!({"blockedReason": null}), "spec.blockedReason: freeze"),
         (
@@ -154,8 +160,12 @@ pub async fn paused_workload(cluster: &Arc<Cluster>) {
 pub async fn gitops_owner(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "gitops-owner").await;
     for (workload, mark, owner) in [
-        ("argo", r#"annotate argocd.argoproj.io/tracking-id=shop:apps/Deployment:x/argo"#, "Argo CD application shop"),
-        ("flux", "label kustomize.toolkit.fluxcd.io/name=shop,kustomize.toolkit.fluxcd.io/namespace=flux-system", "Flux Kustomization flux-system/shop"),
+        ("argo", "annotate argocd.argoproj.io/tracking-id=shop:apps/Deployment:x/argo", "Argo CD application shop"),
+        (
+            "flux",
+            "label kustomize.toolkit.fluxcd.io/name=shop,kustomize.toolkit.fluxcd.io/namespace=flux-system",
+            "Flux Kustomization flux-system/shop",
+        ),
         ("release", "label helm.toolkit.fluxcd.io/name=shop,helm.toolkit.fluxcd.io/namespace=apps", "Flux HelmRelease apps/shop"),
     ] {
         scene.workload(workload, OLD, 1).await;
@@ -192,21 +202,23 @@ pub async fn replaces_guards(cluster: &Arc<Cluster>) {
 pub async fn forbidden_write(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "forbidden-write").await;
     scene.workload("web", OLD, 1).await;
-    let rules = scene.kubectl(&["get", "roles", "--output=json"]);
-    let roles: Value = serde_json::from_str(&rules).unwrap();
+    let listed: Value = serde_json::from_str(&scene.kubectl(&["get", "roles", "--output=json"])).unwrap();
     let grants = |rule: &Value| rule["resources"] == json!(["deployments"]) && rule["apiGroups"] == json!(["apps"]);
-    let role = roles["items"].as_array().unwrap().iter().find(|r| r["rules"].as_array().unwrap().iter().any(grants)).unwrap();
-    let (name, rules) = (role["metadata"]["name"].as_str().unwrap(), role["rules"].clone());
-    let mut less = rules.clone();
-    let rule = less.as_array_mut().unwrap().iter_mut().find(|r| grants(r)).unwrap();
-    rule["verbs"].as_array_mut().unwrap().retain(|v| v != "patch");
-    let set = |rules: &Value| scene.kubectl(&["patch", "role", name, "--type=merge", "--patch", &json!({"rules": rules}).to_string()]);
-    set(&less);
+    let holds = |r: &&Value| r["rules"].as_array().unwrap().iter().any(grants);
+    let role = listed["items"].as_array().unwrap().iter().find(holds).unwrap();
+    let name = role["metadata"]["name"].as_str().unwrap();
+    let all = role["rules"].clone();
+    let mut fewer = all.clone();
+    let patching = fewer.as_array_mut().unwrap().iter_mut().find(|r| grants(r)).unwrap();
+    patching["verbs"].as_array_mut().unwrap().retain(|v| v != "patch");
+    let set =
+        |rules: &Value| scene.kubectl(&["patch", "role", name, "--type=merge", "--patch", &json!({"rules": rules}).to_string()]);
+    set(&fewer);
     tokio::time::sleep(Duration::from_secs(1)).await;
     scene.apply(&ready_ticket("iss-1", "web", NEW));
     waits(&scene, "iss-1", "WriteRefused", "cannot patch resource").await;
     untouched(&scene, "web").await;
-    set(&rules);
+    set(&all);
     scene.wait_done("iss-1").await;
     assert_eq!(scene.records("iss-1").await.len(), 1);
 }
@@ -266,7 +278,8 @@ pub async fn deployed_by_ci(cluster: &Arc<Cluster>) {
     scene.apply(&ticket);
     scene.wait_reason("iss-1", "NotReady").await;
     ticket["spec"]["state"] = json!("done");
-    ticket["spec"]["stateMetadata"] = json!({"deployedBy": "jenkins", "deployedTime": "2026-11-20T10:00:00Z", "deployedNamespace": "prod"});
+    ticket["spec"]["stateMetadata"] =
+        json!({"deployedBy": "jenkins", "deployedTime": "2026-11-20T10:00:00Z", "deployedNamespace": "prod"});
     scene.apply(&ticket);
     let status = scene.wait_done("iss-1").await.status.unwrap();
     assert_eq!(status.deployed_by.as_deref(), Some("jenkins"));

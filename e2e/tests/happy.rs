@@ -35,11 +35,12 @@ pub async fn ticket_becomes_a_rollout(cluster: &Arc<Cluster>) {
     assert!(times.is_sorted(), "{times:?}");
     assert!(record.metadata.owner_references.is_none(), "evidence outlives its ticket");
 
-    scene.until("the label is gone", || async {
-        let workload = scene.get_workload("web").await;
-        (!workload.metadata.labels.unwrap_or_default().contains_key("trackdown.dev/rolling")).then_some(())
-    })
-    .await;
+    scene
+        .until("the label is gone", || async {
+            let workload = scene.get_workload("web").await;
+            (!workload.metadata.labels.unwrap_or_default().contains_key("trackdown.dev/rolling")).then_some(())
+        })
+        .await;
 }
 
 /// At most 7 writes, 3 Events and 2 reads for a ticket that goes well, counted by the API server.
@@ -99,10 +100,12 @@ pub async fn several_targets(cluster: &Arc<Cluster>) {
     // One target edited on a ticket that is done: a new request for this one, the others are left alone.
     ticket["spec"]["targets"][1]["image"] = json!("ghcr.io/acme/app:5");
     scene.apply(&ticket);
-    scene.wait_ticket("iss-1", "done again", |t| {
-        holds(t, "Deployed") && t.status.as_ref().is_some_and(|s| s.targets.iter().any(|e| e.attempt == 2 && e.result.is_some()))
-    })
-    .await;
+    scene
+        .wait_ticket("iss-1", "done again", |t| {
+            holds(t, "Deployed")
+                && t.status.as_ref().is_some_and(|s| s.targets.iter().any(|e| e.attempt == 2 && e.result.is_some()))
+        })
+        .await;
     assert_eq!(scene.image("api").await, "ghcr.io/acme/app:5");
     assert_eq!((scene.replica_sets("web").await, scene.replica_sets("api").await), (2, 3));
     assert_eq!(scene.records("iss-1").await.len(), 4);

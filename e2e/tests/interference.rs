@@ -76,11 +76,12 @@ pub async fn marker_removed(cluster: &Arc<Cluster>) {
     let status = scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await.status.unwrap();
     assert_eq!(status.reason.as_deref(), Some("Contested"));
     assert_eq!(scene.image("web").await, OLD);
-    scene.until("the label is gone", || async {
-        let labels = scene.get_workload("web").await.metadata.labels.unwrap_or_default();
-        (!labels.contains_key("trackdown.dev/rolling")).then_some(())
-    })
-    .await;
+    scene
+        .until("the label is gone", || async {
+            let labels = scene.get_workload("web").await.metadata.labels.unwrap_or_default();
+            (!labels.contains_key("trackdown.dev/rolling")).then_some(())
+        })
+        .await;
 }
 
 /// Admission pins every image to a digest: what was admitted is ours, in both directions.

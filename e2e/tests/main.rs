@@ -1,7 +1,14 @@
 //! End-to-end tests on a real control plane. `make test-e2e FILTER=part_of_a_name` runs some of them.
 
 // Tests may fail; a helper that only some of them use is no dead code.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    missing_docs
+)]
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -10,7 +10,12 @@ use crate::harness::scene::ready_ticket;
 
 pub async fn waits_for_its_crds(_: &Arc<Cluster>) {
     let bare = Arc::new(Cluster::start(&[]));
-    let scene = Scene::without_operator(&bare, "waits-for-its-crds", &["--set", "crds.install=false", "--set", "admissionPolicy.enabled=false"]).await;
+    let scene = Scene::without_operator(
+        &bare,
+        "waits-for-its-crds",
+        &["--set", "crds.install=false", "--set", "admissionPolicy.enabled=false"],
+    )
+    .await;
     let operator = Operator::start(&bare, &scene.namespace, "trackdown-0");
     scene
         .until("readiness names the CRD", || async {

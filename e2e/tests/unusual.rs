@@ -57,7 +57,8 @@ pub async fn init_container_and_list(cluster: &Arc<Cluster>) {
     scene.apply(&ticket);
     scene.wait_done("iss-1").await;
     let pod = scene.get_workload("web").await.spec.unwrap().template.spec.unwrap();
-    let images: Vec<_> = pod.containers.iter().chain(pod.init_containers.iter().flatten()).map(|c| c.image.clone().unwrap()).collect();
+    let images: Vec<_> =
+        pod.containers.iter().chain(pod.init_containers.iter().flatten()).map(|c| c.image.clone().unwrap()).collect();
     assert_eq!(images, ["ghcr.io/acme/proxy:1", "ghcr.io/acme/web:2", "ghcr.io/acme/web:2"]);
     // Nothing said, the container named like the workload gets the image.
     scene.apply(&ready_ticket("iss-2", "web", "ghcr.io/acme/web:3"));

@@ -144,7 +144,12 @@ fn separate(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, own:
 fn free(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: &Holder) -> Result<(), Obstacle> {
     match holder {
         Holder::Nobody | Holder::Gone => Ok(()),
-        Holder::Record(r) if finished(r) => Ok(()),
+        Holder::Record(r) if finished(r) && !view.rolling => Ok(()),
+        Holder::Record(r) if finished(r) => {
+            let name = r.metadata.name.clone().unwrap_or_default();
+            let message = format!("{} is just being let go by tdep/{name}", view.workload);
+            Err(Obstacle { moving: true, ..Obstacle::unwatched("WorkloadHeld", message).on(format!("tdep/{name}")) })
+        }
         Holder::Record(r) if r.spec.ticket.uid == asker.ticket_uid && r.spec.target == target.name => Ok(()),
         Holder::Record(r) => {
             let name = r.metadata.name.clone().unwrap_or_default();

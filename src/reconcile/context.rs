@@ -13,6 +13,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::backoff::Backoffs;
 use super::error::Error;
+use super::events::Publisher;
 use super::fresh::Fresh;
 use super::io::{Reply, call};
 use super::pods::PodWatches;
@@ -48,7 +49,7 @@ pub struct Context {
     /// Own writes of records.
     pub fresh_records: Fresh<Deployment>,
     /// Reads of a workload made for a record that was just created, so that its first step need not read again.
-    handoff: Mutex<HashMap<String, (WorkloadView, Holder)>>,
+    handoff: Mutex<HashMap<(String, String), (WorkloadView, Holder)>>,
     /// Pods of rollouts that take their time.
     pub pods: PodWatches,
     /// Pauses between looks at what nobody can watch.
@@ -56,7 +57,7 @@ pub struct Context {
     /// Pauses after errors.
     pub retries: Backoffs<String>,
     /// Events.
-    pub recorder: Recorder,
+    pub events: Publisher,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// The installed CRDs are too old to go on.
@@ -91,7 +92,7 @@ impl Context {
     pub fn new(parts: Parts) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(parts.identity) };
         Self {
-            recorder: Recorder::new(parts.client.clone(), reporter),
+            events: Publisher::start(Recorder::new(parts.client.clone(), reporter)),
             client: parts.client,
             monitor_only: parts.monitor_only,
             tickets: parts.tickets,
@@ -160,13 +161,13 @@ impl Context {
     /// Leaves a read of the workload for the record's first step.
     pub fn hand_off(&self, record: &Deployment, view: WorkloadView, holder: Holder) {
         let mut handoff = self.handoff.lock().unwrap_or_else(PoisonError::into_inner);
-        handoff.insert(record.uid().unwrap_or_default(), (view, holder));
+        handoff.insert(handoff_key(record), (view, holder));
     }
 
     /// Takes what was left by [`Self::hand_off`].
     pub fn take_handoff(&self, record: &Deployment) -> Option<(WorkloadView, Holder)> {
         let mut handoff = self.handoff.lock().unwrap_or_else(PoisonError::into_inner);
-        handoff.remove(&record.uid().unwrap_or_default())
+        handoff.remove(&handoff_key(record))
     }
 
     /// Stops everything: nothing that is written would stay.
@@ -181,4 +182,9 @@ impl Context {
         let now = Timestamp::now();
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
+}
+
+/// By name: it is left before the record has a UID.
+fn handoff_key(record: &Deployment) -> (String, String) {
+    (record.namespace().unwrap_or_default(), record.name_any())
 }

@@ -12,7 +12,7 @@ use super::context::Context;
 use super::error::Error;
 use super::io::{Reply, call};
 use super::ticket::{images, refused, wait};
-use super::{STEPS_MAX, events, workloads};
+use super::{STEPS_MAX, workloads};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::{Deployment, DeploymentStatus};
 use crate::api::ticket::Ticket;
@@ -129,7 +129,7 @@ impl Pass<'_> {
                 self.audit(&format!("Workload{purpose:?}"), &images(&self.world.record));
                 let uid = view.uid.clone();
                 self.world.workload = WorkloadSeen::Live(Box::new(view));
-                self.report_patch(purpose, &uid).await;
+                self.report_patch(purpose, &uid);
             }
             Reply::NotFound | Reply::AlreadyExists => self.world.workload = WorkloadSeen::Missing,
             Reply::Refused(why) => {
@@ -186,7 +186,7 @@ impl Pass<'_> {
         }
     }
 
-    async fn report_patch(&self, purpose: Purpose, uid: &str) {
+    fn report_patch(&self, purpose: Purpose, uid: &str) {
         let spec = &self.world.record.spec;
         let (warning, reason, text) = match purpose {
             Purpose::Forward => (false, "ImageSet", format!("ticket {} set {}", spec.ticket.id, images(&self.world.record))),
@@ -196,7 +196,7 @@ impl Pass<'_> {
             _ => return,
         };
         let notice = Notice { warning, reason: reason.to_owned(), note: format!("{text} (tdep/{})", self.name) };
-        events::about_workload(&self.ctx.recorder, &spec.workload, uid, notice).await;
+        self.ctx.events.about_workload(&spec.workload, uid, notice);
     }
 
     fn report_end(&self) {

@@ -4,6 +4,8 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
+use tokio::sync::mpsc;
+
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::Workload;
 use crate::decide::notices::Notice;
@@ -11,25 +13,51 @@ use crate::decide::notices::Notice;
 /// Longest note the API server takes, in bytes.
 const NOTE_MAX: usize = 1000;
 
-/// Publishes notices about a ticket.
-pub async fn about_ticket(recorder: &Recorder, ticket: &Ticket, notices: Vec<Notice>) {
-    let regarding = ticket.object_ref(&());
-    for notice in notices {
-        publish(recorder, &regarding, notice, "Reconcile").await;
-    }
-}
+/// Events that may wait to be published. More are dropped: a cluster that cannot take them has other worries.
+const QUEUE_MAX: usize = 1024;
 
-/// Publishes a notice about a workload.
-pub async fn about_workload(recorder: &Recorder, workload: &Workload, uid: &str, notice: Notice) {
-    let regarding = ObjectReference {
-        api_version: Some("apps/v1".to_owned()),
-        kind: Some(workload.kind.to_string()),
-        namespace: Some(workload.namespace.clone()),
-        name: Some(workload.name.clone()),
-        uid: Some(uid.to_owned()),
-        ..ObjectReference::default()
-    };
-    publish(recorder, &regarding, notice, "Patch").await;
+/// Publishes Events beside the work, so that none of them delays a rollout.
+#[derive(Clone, Debug)]
+pub struct Publisher(mpsc::Sender<(ObjectReference, Notice, &'static str)>);
+
+impl Publisher {
+    /// Starts publishing with `recorder`, until the last clone is dropped.
+    #[must_use]
+    pub fn start(recorder: Recorder) -> Self {
+        let (queue, mut queued) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(async move {
+            while let Some((regarding, notice, action)) = queued.recv().await {
+                publish(&recorder, &regarding, notice, action).await;
+            }
+        });
+        Self(queue)
+    }
+
+    /// Publishes notices about a ticket.
+    pub fn about_ticket(&self, ticket: &Ticket, notices: Vec<Notice>) {
+        for notice in notices {
+            self.queue(ticket.object_ref(&()), notice, "Reconcile");
+        }
+    }
+
+    /// Publishes a notice about a workload.
+    pub fn about_workload(&self, workload: &Workload, uid: &str, notice: Notice) {
+        let regarding = ObjectReference {
+            api_version: Some("apps/v1".to_owned()),
+            kind: Some(workload.kind.to_string()),
+            namespace: Some(workload.namespace.clone()),
+            name: Some(workload.name.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        self.queue(regarding, notice, "Patch");
+    }
+
+    fn queue(&self, regarding: ObjectReference, notice: Notice, action: &'static str) {
+        if let Err(error) = self.0.try_send((regarding, notice, action)) {
+            tracing::warn!(%error, "dropped an Event");
+        }
+    }
 }
 
 async fn publish(recorder: &Recorder, regarding: &ObjectReference, notice: Notice, action: &str) {

@@ -48,8 +48,8 @@ pub fn record_changed(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
     Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records: vec![ObjectRef::from_obj(record)] }
 }
 
-/// A workload with a rollout in flight changed, or lost its label: the record its marker names, or, if the marker is gone, every
-/// record in flight for it.
+/// A workload with a rollout in flight changed: the record its marker names, and every record in flight for it, should the marker
+/// be gone.
 #[must_use]
 pub fn workload_changed(workload: &AppsDeployment, records: &Store<Deployment>) -> Wake {
     let view = workload.view();
@@ -61,6 +61,13 @@ pub fn workload_changed(workload: &AppsDeployment, records: &Store<Deployment>) 
     wake.records.extend(in_flight.iter().map(|r| ObjectRef::from_obj(&**r)));
     wake.records.dedup();
     wake
+}
+
+/// A workload lost its label or is gone: besides, the tickets that wait for it.
+#[must_use]
+pub fn workload_released(workload: &AppsDeployment, tickets: &Store<Ticket>, records: &Store<Deployment>) -> Wake {
+    let waiting = waiting_for(&workload.view().workload, tickets);
+    Wake { tickets: waiting, ..workload_changed(workload, records) }
 }
 
 fn waiting_for(workload: &Workload, tickets: &Store<Ticket>) -> Vec<ObjectRef<Ticket>> {

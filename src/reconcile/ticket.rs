@@ -13,7 +13,7 @@ use super::audit::{self, Decision};
 use super::context::Context;
 use super::error::Error;
 use super::io::{Reply, call};
-use super::{STEPS_MAX, events, workloads};
+use super::{STEPS_MAX, workloads};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{Ticket, TicketState, TicketStatus};
@@ -165,7 +165,7 @@ impl Pass<'_> {
         self.ctx.fresh_tickets.wrote(Some(&before), Arc::new(answer.clone()));
         self.note_intents(&before, &answer);
         self.world.ticket = answer;
-        self.report(before.status.unwrap_or_default()).await;
+        self.report(&before.status.unwrap_or_default());
         Ok(())
     }
 
@@ -182,11 +182,16 @@ impl Pass<'_> {
         let name = record.name_any();
         let api: Api<Deployment> = Api::namespaced(self.ctx.client.clone(), &self.namespace);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match call("create the record", api.create(&params, &record)).await? {
+        // Before it is created: its reconciler may see it before the answer is here.
+        if let Some(Probe::Found(view, holder)) = self.world.probes.get(&record.spec.workload) {
+            self.ctx.hand_off(&record, (**view).clone(), holder.clone());
+        }
+        let reply = call("create the record", api.create(&params, &record)).await;
+        if !matches!(reply, Ok(Reply::Ok(_))) {
+            self.ctx.take_handoff(&record);
+        }
+        match reply? {
             Reply::Ok(created) => {
-                if let Some(Probe::Found(view, holder)) = self.world.probes.get(&created.spec.workload) {
-                    self.ctx.hand_off(&created, (**view).clone(), holder.clone());
-                }
                 self.ctx.fresh_records.wrote(None, Arc::new(created.clone()));
                 self.audit("RecordCreated", &created.spec.target, created.spec.attempt, &name, &images(&created));
                 self.world.records.insert(name, RecordSeen::Found(Box::new(created)));
@@ -203,7 +208,7 @@ impl Pass<'_> {
         }
     }
 
-    async fn report(&self, before: TicketStatus) {
+    fn report(&self, before: &TicketStatus) {
         let ticket = &self.world.ticket;
         let Some(after) = &ticket.status else { return };
         if before.state != after.state {
@@ -221,7 +226,7 @@ impl Pass<'_> {
                 self.audit("ResultTaken", &entry.name, entry.attempt, record, result);
             }
         }
-        events::about_ticket(&self.ctx.recorder, ticket, notices::between(&before, after)).await;
+        self.ctx.events.about_ticket(ticket, notices::between(before, after));
     }
 
     fn audit(&self, decision: &str, target: &str, attempt: i32, record: &str, detail: &str) {

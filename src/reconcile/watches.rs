@@ -110,7 +110,7 @@ impl Wakers {
 /// What a kind's changes mean to others.
 struct Kind<K> {
     changed: Box<dyn Fn(&K) -> Wake + Send>,
-    deleted: Box<dyn Fn(&K) + Send>,
+    deleted: Box<dyn Fn(&K) -> Wake + Send>,
     /// After a (re)list: what happened in a gap is not told.
     everything: Box<dyn Fn() -> Wake + Send>,
 }
@@ -119,7 +119,10 @@ fn ticket_kind(ctx: &Arc<Context>) -> Kind<Ticket> {
     let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
     Kind {
         changed: Box::new(move |t| routes::ticket_changed(t, &changed.tickets, &changed.records)),
-        deleted: Box::new(move |t| deleted.fresh_tickets.forget(&t.namespace().unwrap_or_default(), &t.name_any())),
+        deleted: Box::new(move |t| {
+            deleted.fresh_tickets.forget(&t.namespace().unwrap_or_default(), &t.name_any());
+            routes::ticket_changed(t, &deleted.tickets, &deleted.records)
+        }),
         everything: Box::new(move || Wake { tickets: all(&everything.tickets), records: all(&everything.records) }),
     }
 }
@@ -128,16 +131,19 @@ fn record_kind(ctx: &Arc<Context>) -> Kind<Deployment> {
     let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
     Kind {
         changed: Box::new(move |r| routes::record_changed(r, &changed.tickets)),
-        deleted: Box::new(move |r| deleted.fresh_records.forget(&r.namespace().unwrap_or_default(), &r.name_any())),
+        deleted: Box::new(move |r| {
+            deleted.fresh_records.forget(&r.namespace().unwrap_or_default(), &r.name_any());
+            routes::record_changed(r, &deleted.tickets)
+        }),
         everything: Box::new(move || Wake { tickets: all(&everything.tickets), records: all(&everything.records) }),
     }
 }
 
 fn workload_kind(ctx: &Arc<Context>) -> Kind<AppsDeployment> {
-    let (changed, everything) = (ctx.clone(), ctx.clone());
+    let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
     Kind {
         changed: Box::new(move |w| routes::workload_changed(w, &changed.records)),
-        deleted: Box::new(|_| ()),
+        deleted: Box::new(move |w| routes::workload_released(w, &deleted.tickets, &deleted.records)),
         everything: Box::new(move || Wake { records: all(&everything.records), ..Wake::default() }),
     }
 }
@@ -161,10 +167,7 @@ async fn feed<K: Debug>(
         let Some(event) = item else { continue };
         match event {
             Ok(Event::Apply(object)) => wakers.wake((kind.changed)(&object)),
-            Ok(Event::Delete(object)) => {
-                (kind.deleted)(&object);
-                wakers.wake((kind.changed)(&object));
-            }
+            Ok(Event::Delete(object)) => wakers.wake((kind.deleted)(&object)),
             Ok(Event::InitDone) => wakers.wake((kind.everything)()),
             Ok(Event::Init | Event::InitApply(_)) => {}
             Err(error) => {
