@@ -89,7 +89,7 @@ introduce() {
 
 claim_folder() {
 	mkdir -p "$(dirname "$DEMO_DIR")"
-	mkdir "$DEMO_DIR" 2>/dev/null || die "there is a demo already, in $DEMO_DIR; make demo-down removes it"
+	mkdir -m 700 "$DEMO_DIR" 2>/dev/null || die "there is a demo already, in $DEMO_DIR; make demo-down removes it"
 	trap leave EXIT
 	trap 'interrupted=1; exit 130' INT
 	trap 'interrupted=1; exit 143' TERM HUP

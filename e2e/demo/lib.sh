@@ -3,12 +3,15 @@
 
 # Every command runs in a process group of its own: Ctrl-C reaches this script alone, which then ends the command.
 set -m
-umask 077
 export LC_ALL=C KUBERC=off
 
 sources=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$sources/../.." && pwd)
 DEMO_DIR=${DEMO_DIR:-${TRACKDOWN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trackdown}/demo}
+case $DEMO_DIR in
+/*) ;;
+*) DEMO_DIR=$PWD/$DEMO_DIR ;;
+esac
 
 system_namespace=trackdown-system
 demo_namespace=trackdown-demo

@@ -23,7 +23,7 @@ function milliseconds(time,   part, year, month, day, era_year, days) {
 		else
 			line = line " -> "
 		gsub(/_/, " ", pair[1])
-		line = line sprintf("%s %d ms", pair[1], milliseconds(pair[2]) - start + 0.5)
+		line = line sprintf("%s %.0f ms", pair[1], milliseconds(pair[2]) - start)
 	}
-	printf "%-23s %s\n", $1, line
+	printf "%-21s %s\n", $1, line
 }

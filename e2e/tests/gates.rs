@@ -223,6 +223,20 @@ pub async fn forbidden_write(cluster: &Arc<Cluster>) {
     assert_eq!(scene.records("iss-1").await.len(), 1);
 }
 
+/// The cluster refuses the record: the ticket shows why and waits with back-off.
+pub async fn refused_record(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "refused-record").await;
+    scene.workload("web", OLD, 1).await;
+    scene.kubectl(&["create", "quota", "none", "--hard=count/deployments.trackdown.dev=0"]);
+    scene.apply(&ready_ticket("iss-1", "web", NEW));
+    waits(&scene, "iss-1", "RecordRefused", "quota: none").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(scene.ticket("iss-1").await.status.unwrap().targets[0].attempt, 1, "waiting makes no attempts");
+    untouched(&scene, "web").await;
+    scene.kubectl(&["delete", "quota", "none"]);
+    scene.wait_done("iss-1").await;
+}
+
 pub async fn monitor_only(cluster: &Arc<Cluster>) {
     let scene = Scene::without_operator(cluster, "monitor-only", &["--set", "dryRun=true"]).await.with_operator();
     scene.workload("web", OLD, 1).await;

@@ -46,14 +46,14 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let tests = tests![
-        happy::{ticket_becomes_a_rollout, budget_of_requests, idle_asks_for_nothing, several_targets, kubectl_behaves_as_expected},
+        happy::{ticket_becomes_a_rollout, budget_of_requests, idle_asks_for_nothing, several_targets, in_sequence, kubectl_behaves_as_expected},
         failing::{
             bad_image_rolls_back_and_stops, crash_loop_is_found, config_error_is_found, deadline_explains_itself, hold_leaves_the_bad_image,
             previous_is_never_the_bad_image, one_bad_target_of_two, new_image_starts_afresh, retry_by_annotation, quota_is_found,
         },
         gates::{
             each_gate_says_why_and_opens, dependencies, missing_workload, ambiguous_container, paused_workload, gitops_owner,
-            replaces_guards, forbidden_write, monitor_only, dry_run, absent_state_asks_nothing, deployed_by_ci,
+            replaces_guards, forbidden_write, refused_record, monitor_only, dry_run, absent_state_asks_nothing, deployed_by_ci,
         },
         midway::{
             state_taken_back, eligibility_withdrawn, manual_override, image_edited, target_removed, ticket_deleted_and_created_again,

@@ -39,7 +39,7 @@ pub async fn standby_takes_over(cluster: &Arc<Cluster>) {
     assert!(!leads(&second), "one leads at a time");
     scene.workload("web", "ghcr.io/acme/web:1", 1).await;
     scene.apply(&ready_ticket("iss-1", "web", "ghcr.io/acme/web:never"));
-    scene.wait_reason("iss-1", "RollingOut").await;
+    scene.until("the image is set", || async { (scene.image("web").await == "ghcr.io/acme/web:never").then_some(()) }).await;
     first.kill();
     scene.until("the second leads", || async { leads(&second).then_some(()) }).await;
     scene.kubectl(&["set", "image", "deployment.apps/web", "web=ghcr.io/acme/web:theirs"]);
@@ -95,7 +95,7 @@ pub async fn serves_metrics(cluster: &Arc<Cluster>) {
                 "trackdown_reconcile_total{kind=\"ticket\",outcome=\"ok\"}",
                 "trackdown_build_info{version=",
             ];
-            counted.iter().all(|line| text.contains(line)).then_some(())
+            counted.iter().all(|line| text.lines().any(|l| l.starts_with(line))).then_some(())
         })
         .await;
     let log = operator.log();

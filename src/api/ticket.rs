@@ -97,7 +97,7 @@ pub struct WorkloadRef {
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// The app; also the workload's name, unless `workloadRef` says otherwise.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
     pub name: String,
     /// The image to run, e.g. `ghcr.io/acme/web:1.4.2`.
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"))]

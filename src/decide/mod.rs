@@ -13,6 +13,9 @@ pub mod request;
 pub mod status;
 pub mod ticket;
 
+#[cfg(test)]
+mod tests;
+
 use crate::api::condition::find_condition;
 use crate::api::deployment::Deployment;
 

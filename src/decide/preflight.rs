@@ -172,8 +172,8 @@ fn healthy(target: &ResolvedTarget, view: &WorkloadView) -> Result<(), Obstacle>
         return Ok(());
     }
     let message = format!(
-        "{} is set to {} already, but is not healthy ({} of {} pods available): the ticket is done when it is",
-        view.workload, target.image, view.replicas.available, view.replicas.desired
+        "{} is set to {} already, but is not healthy ({} of {} pods updated, {} available): the ticket is done when it is",
+        view.workload, target.image, view.replicas.updated, view.replicas.desired, view.replicas.available
     );
     Err(Obstacle::unwatched("NotHealthy", message).on(view.workload.to_string()))
 }

@@ -132,7 +132,7 @@ fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situat
     in_flight(situations)
         .or_else(|| backing_off(situations))
         .or_else(|| failed(situations))
-        .or_else(|| waiting(situations))
+        .or_else(|| waiting(state, situations))
         .unwrap_or_else(|| nothing_asked(state, ticket, situations))
 }
 
@@ -193,7 +193,7 @@ fn failed(situations: &[(String, Situation)]) -> Option<Summary> {
     })
 }
 
-fn waiting(situations: &[(String, Situation)]) -> Option<Summary> {
+fn waiting(state: TicketState, situations: &[(String, Situation)]) -> Option<Summary> {
     let obstacles = || {
         situations.iter().filter_map(|(name, s)| match s {
             Situation::Waiting(obstacle) => Some((name, obstacle)),
@@ -212,7 +212,8 @@ fn waiting(situations: &[(String, Situation)]) -> Option<Summary> {
         reason: first.reason.to_owned(),
         in_the_way: Some((first.reason.to_owned(), message.clone())),
         message,
-        waiting: Some(waiting),
+        // A ticket that was given up waits for nothing.
+        waiting: state.is_open().then_some(waiting),
         deployed: ConditionStatus::False,
         reconciling: obstacles().any(|(_, o)| o.moving),
         blocked: None,
@@ -231,7 +232,7 @@ fn nothing_asked(state: TicketState, ticket: &Ticket, situations: &[(String, Sit
     });
     Summary {
         in_the_way: Some((reason.clone(), message.clone())),
-        waiting: Some(Waiting { reason: reason.clone(), message: bounded(&message), ..Waiting::default() }),
+        waiting: state.is_open().then(|| Waiting { reason: reason.clone(), message: bounded(&message), ..Waiting::default() }),
         reason,
         message,
         deployed: ConditionStatus::False,

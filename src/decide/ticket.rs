@@ -19,7 +19,7 @@ use super::status::{self, Situation};
 use super::{queue, reason};
 use crate::api::condition::find_condition;
 use crate::api::deployment::{Action, Deployment, DeploymentSpec, TicketRef};
-use crate::api::ticket::{Stop, TargetStatus, Ticket, TicketState, TicketStatus};
+use crate::api::ticket::{Order, Stop, TargetStatus, Ticket, TicketState, TicketStatus};
 use crate::api::workload_ref::Workload;
 use crate::api::{ATTEMPT_LABEL, FIELD_MANAGER, TARGET_LABEL, TICKET_LABEL, TICKET_UID_LABEL};
 use crate::workload::view::WorkloadView;
@@ -31,7 +31,7 @@ const BACKOFF_MAX_SECONDS: i64 = 300;
 const ENTRIES_MAX: usize = 32;
 
 /// What was observed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TicketWorld {
     /// The ticket.
     pub ticket: Ticket,
@@ -50,16 +50,18 @@ pub struct TicketWorld {
 }
 
 /// What is known of a record by its name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RecordSeen {
     /// A live read says that it does not exist.
     Absent,
+    /// It does not exist, and the API server refuses to create it: policy or quota.
+    Refused(String),
     /// As last seen.
     Found(Box<Deployment>),
 }
 
 /// What a live read of a workload gave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Probe {
     /// It, and the record its marker names.
     Found(Box<WorkloadView>, Holder),
@@ -70,7 +72,7 @@ pub enum Probe {
 }
 
 /// One step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TicketStep {
     /// Read a record of the ticket's namespace, live.
     ReadRecord(String),
@@ -115,6 +117,7 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
     let mut creates = Vec::new();
     for target in &targets {
         let mut entry = entry_of(&status, &target.name);
+        let gate = gate.clone().or_else(|| turn_not_come(ticket, &situations));
         let turn = Turn { world, state, gate: gate.as_ref(), targets: &targets, target };
         let situation = turn.advance(&mut entry, &mut creates)?;
         put_entry(&mut status, entry);
@@ -122,7 +125,7 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
     }
     for entry in &mut status.targets {
         if !targets.iter().any(|t| t.name == entry.name) && in_flight(entry) {
-            if let Some(RecordSeen::Absent) = record_of(world, entry)? {
+            if let Some(RecordSeen::Absent | RecordSeen::Refused(_)) = record_of(world, entry)? {
                 entry.record = None;
                 continue;
             }
@@ -154,6 +157,16 @@ fn wait(world: &TicketWorld, situations: &[(String, Situation)]) -> TicketStep {
         until: retry.chain(expiry.filter(|_| pending)).min(),
         recheck: situations.iter().any(|(_, s)| matches!(s, Situation::Waiting(o) if o.recheck)),
     }
+}
+
+/// In sequence, a target waits for those before it.
+fn turn_not_come(ticket: &Ticket, before: &[(String, Situation)]) -> Option<Obstacle> {
+    if ticket.spec.rollout.order != Order::Sequential {
+        return None;
+    }
+    let (name, _) = before.iter().find(|(_, s)| !matches!(s, Situation::Deployed { .. }))?;
+    let message = format!("target {name} comes first (spec.rollout.order: Sequential)");
+    Some(Obstacle { moving: true, ..Obstacle::parked("TargetNotReached", message) })
 }
 
 /// What is known of the record an entry names.
@@ -235,7 +248,7 @@ fn last_completion(world: &TicketWorld, status: &TicketStatus) -> Option<Timesta
     let records = status.targets.iter().filter_map(|e| world.records.get(e.record.as_ref()?));
     let times = records.filter_map(|r| match r {
         RecordSeen::Found(r) => r.status.as_ref()?.completion_time.as_ref().map(|t| t.0),
-        RecordSeen::Absent => None,
+        RecordSeen::Absent | RecordSeen::Refused(_) => None,
     });
     times.max()
 }
@@ -291,7 +304,9 @@ impl Turn<'_> {
         }
         let message = entry.message.clone().unwrap_or_default();
         match (entry.result.as_deref(), self.gate) {
-            (Some(result), _) if reason::is_success(result) => Ok(Situation::Deployed { result: result.to_owned(), message }),
+            (Some(result), _) if reason::is_success(result) && self.asked_for() => {
+                Ok(Situation::Deployed { result: result.to_owned(), message })
+            }
             (result, Some(gate)) if !self.tells_more_than_gate(result, entry.tries) => Ok(Situation::Waiting(gate.clone())),
             (None, _) => self.start(entry),
             (Some(reason::ROLLED_BACK), _) if self.may_retry(entry.tries) => self.retry(entry),
@@ -303,12 +318,17 @@ impl Turn<'_> {
     /// What a person wants now matters more than how an attempt ended, unless it is what the person has to know first: that the
     /// deployment that is still asked for failed for good.
     fn tells_more_than_gate(&self, result: Option<&str>, tries: i32) -> bool {
-        self.state == TicketState::ReadyForDeployment
+        self.asked_for()
             && match result {
                 None | Some(reason::ABORTED) => false,
                 Some(reason::ROLLED_BACK) => !self.may_retry(tries),
                 Some(_) => true,
             }
+    }
+
+    /// Whether the deployment is what the ticket asks for, or was when it was done.
+    fn asked_for(&self) -> bool {
+        matches!(self.state, TicketState::ReadyForDeployment | TicketState::Done)
     }
 
     fn may_retry(&self, tries: i32) -> bool {
@@ -357,6 +377,11 @@ impl Turn<'_> {
             && !self.world.monitor_only
             && let Ok(plan) = self.plan()?
         {
+            if let Some(RecordSeen::Refused(why)) = record_of(self.world, entry)? {
+                let name = entry.record.as_deref().unwrap_or_default();
+                let message = format!("the API server refuses to create the record tdep/{name}: {why}");
+                return Ok(Some(Situation::Waiting(Obstacle::unwatched("RecordRefused", message))));
+            }
             creates.push(self.record(entry, plan));
             return Ok(Some(self.rolling(entry)));
         }
@@ -368,7 +393,7 @@ impl Turn<'_> {
     /// Whether a target that was rolled back may be tried again.
     fn retry(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
         let failed = entry.failure_time.as_ref().map_or(self.world.now, |t| t.0);
-        let until = failed + backoff(self.settings().backoff_seconds, entry.tries);
+        let until = whole_seconds(failed + backoff(self.settings().backoff_seconds, entry.tries));
         if self.world.now < until {
             return Ok(Situation::BackingOff { until, message: entry.message.clone().unwrap_or_default() });
         }
@@ -501,6 +526,12 @@ impl Turn<'_> {
 /// Whether the workload still shows what the rollback of this attempt restored.
 fn restored(view: &WorkloadView, entry: &TargetStatus) -> bool {
     view.marker().is_some_and(|m| Some(&m.record) == entry.record.as_ref() && all_same_or_pinned(&m.undo, &view.images_of(&m.undo)))
+}
+
+/// The status shows it in whole seconds; any other moment would be rewritten for ever.
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    let up = i64::from(time.subsec_nanosecond() > 0);
+    Timestamp::from_second(time.as_second() + up).unwrap_or(time)
 }
 
 /// Pause before the next try: doubled for each failed one.

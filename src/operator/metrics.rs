@@ -201,13 +201,13 @@ impl Counts {
 impl Collector for Observed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let counts = self.count(Timestamp::now());
-        by_state(&mut encoder, "trackdown_tickets", "Tickets, by state", &counts.by_state)?;
-        by_state(&mut encoder, "trackdown_tickets_stuck", "Open tickets longer than 24 h in their state", &counts.stuck)?;
+        by_state(&mut encoder, "tickets", "Tickets, by state", &counts.by_state)?;
+        by_state(&mut encoder, "tickets_stuck", "Open tickets longer than 24 h in their state", &counts.stuck)?;
         for (name, help, value) in [
-            ("trackdown_tickets_automation_eligible", "Open tickets Trackdown may act on", counts.eligible),
-            ("trackdown_tickets_blocked", "Open tickets with a blocked reason", counts.blocked),
-            ("trackdown_tickets_stalled", "Open tickets whose automation is switched off after failures", counts.stalled),
-            ("trackdown_rollouts_in_flight", "Attempts that have not ended", counts.in_flight),
+            ("tickets_automation_eligible", "Open tickets Trackdown may act on", counts.eligible),
+            ("tickets_blocked", "Open tickets with a blocked reason", counts.blocked),
+            ("tickets_stalled", "Open tickets whose automation is switched off after failures", counts.stalled),
+            ("rollouts_in_flight", "Attempts that have not ended", counts.in_flight),
         ] {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;

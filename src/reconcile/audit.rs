@@ -5,13 +5,11 @@
 /// Version of the line's fields.
 pub const SCHEMA: &str = "trackdown.audit/v1";
 
-/// Log target of audit lines.
-pub const TARGET: &str = "audit";
-
 /// What was decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision<'a> {
-    /// What: `TransitionTaken`, `AttemptIntended`, `RecordCreated`, `WorkloadPatched`, `AttemptEnded`, …
+    /// What: `TransitionTaken`, `AttemptIntended`, `RecordCreated`, `ResultTaken`, `AttemptEnded`, or `Workload` and the purpose of a
+    /// patch: `WorkloadForward`, `WorkloadRollback`, `WorkloadFence`, `WorkloadRelabel`, `WorkloadRelease`.
     pub decision: &'a str,
     /// Namespace of the ticket.
     pub namespace: &'a str,

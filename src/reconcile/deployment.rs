@@ -16,6 +16,7 @@ use super::{STEPS_MAX, workloads};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::{Deployment, DeploymentStatus};
 use crate::api::ticket::Ticket;
+use crate::api::workload_ref::ContainerImage;
 use crate::decide::condition_reason;
 use crate::decide::notices::Notice;
 use crate::decide::preflight::{Holder, finished};
@@ -126,7 +127,7 @@ impl Pass<'_> {
         match workloads::patch(&self.ctx.client, &workload, patch, dry_run).await? {
             Reply::Ok(_) if dry_run => self.world.answer = Some(Answer::WouldAccept),
             Reply::Ok(view) => {
-                self.audit(&format!("Workload{purpose:?}"), &images(&self.world.record));
+                self.audit(&format!("Workload{purpose:?}"), &images(self.images_of(purpose)));
                 let uid = view.uid.clone();
                 self.world.workload = WorkloadSeen::Live(Box::new(view));
                 self.report_patch(purpose, &uid);
@@ -175,6 +176,15 @@ impl Pass<'_> {
         }
     }
 
+    /// The images a patch is about.
+    fn images_of(&self, purpose: Purpose) -> &[ContainerImage] {
+        let record = &self.world.record;
+        match (purpose, &record.status) {
+            (Purpose::Rollback, Some(status)) => &status.previous_images,
+            _ => &record.spec.images,
+        }
+    }
+
     fn selector(&self) -> String {
         self.view().map(|v| v.selector.clone()).unwrap_or_default()
     }
@@ -189,7 +199,7 @@ impl Pass<'_> {
     fn report_patch(&self, purpose: Purpose, uid: &str) {
         let spec = &self.world.record.spec;
         let (warning, reason, text) = match purpose {
-            Purpose::Forward => (false, "ImageSet", format!("ticket {} set {}", spec.ticket.id, images(&self.world.record))),
+            Purpose::Forward => (false, "ImageSet", format!("ticket {} set {}", spec.ticket.id, images(&spec.images))),
             Purpose::Rollback => {
                 (true, "ImageRolledBack", format!("rollout of ticket {} failed: previous images put back", spec.ticket.id))
             }

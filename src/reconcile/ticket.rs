@@ -17,7 +17,7 @@ use super::{STEPS_MAX, workloads};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{Ticket, TicketState, TicketStatus};
-use crate::api::workload_ref::Workload;
+use crate::api::workload_ref::{ContainerImage, Workload};
 use crate::decide::ticket::{Probe, RecordSeen, TicketStep, TicketWorld, decide};
 use crate::decide::{gates, notices, queue, request};
 
@@ -193,15 +193,13 @@ impl Pass<'_> {
         match reply? {
             Reply::Ok(created) => {
                 self.ctx.fresh_records.wrote(None, Arc::new(created.clone()));
-                self.audit("RecordCreated", &created.spec.target, created.spec.attempt, &name, &images(&created));
+                self.audit("RecordCreated", &created.spec.target, created.spec.attempt, &name, &images(&created.spec.images));
                 self.world.records.insert(name, RecordSeen::Found(Box::new(created)));
                 Ok(())
             }
             Reply::AlreadyExists => self.read_record(&name).await,
-            // Policy or quota in the cluster: the ticket shows it as what is in the way.
             Reply::Refused(why) => {
-                let refused = format!("the record {name} cannot be created: {why}");
-                self.world.probes.insert(record.spec.workload, Probe::Unreadable(refused));
+                self.world.records.insert(name, RecordSeen::Refused(why));
                 Ok(())
             }
             Reply::NotFound => Err(Error::Conflict { action: "create the record" }),
@@ -214,7 +212,10 @@ impl Pass<'_> {
         if before.state != after.state {
             let from = before.state.map_or("", TicketState::as_str);
             let to = after.state.map_or("", TicketState::as_str);
-            self.audit("TransitionTaken", "", 0, "", &format!("{from} -> {to}"));
+            let who = |label: &str, name: &Option<String>| name.as_ref().map_or(String::new(), |n| format!(" {label} {n}"));
+            let newest = after.history.first();
+            let by = newest.map(|t| who("by", &t.by) + &who("via", &t.via)).unwrap_or_default();
+            self.audit("TransitionTaken", "", 0, "", &format!("{from} -> {to}{by}"));
         }
         for entry in &after.targets {
             let old = before.targets.iter().find(|e| e.name == entry.name);
@@ -245,8 +246,8 @@ impl Pass<'_> {
     }
 }
 
-pub(super) fn images(record: &Deployment) -> String {
-    let images = record.spec.images.iter().map(|i| format!("{}={}", i.container, i.image));
+pub(super) fn images(images: &[ContainerImage]) -> String {
+    let images = images.iter().map(|i| format!("{}={}", i.container, i.image));
     images.collect::<Vec<_>>().join(" ")
 }
 

@@ -27,7 +27,7 @@ pub use before_patch::authority;
 const LOOK_AT_PODS_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
 /// What was observed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RecordWorld {
     /// The record.
     pub record: Deployment,
@@ -70,7 +70,7 @@ pub enum Authority {
 }
 
 /// What is known of the workload.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum WorkloadSeen {
     /// Nothing yet.
     Unread,
@@ -91,7 +91,7 @@ impl WorkloadSeen {
 }
 
 /// One step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RecordStep {
     /// Read the ticket, live.
     ReadTicket,

@@ -1,0 +1,9 @@
+//! Tests of the decisions. No cluster, no clock.
+
+mod gates;
+mod images;
+mod lifecycle;
+mod model;
+mod preflight;
+mod request;
+mod world;
