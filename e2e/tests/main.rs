@@ -16,6 +16,7 @@ mod harness;
 mod admission;
 mod conditions;
 mod crash;
+mod docs;
 mod failing;
 mod gates;
 mod happy;
@@ -67,6 +68,7 @@ fn main() {
             illegal_steps_are_refused, malformed_tickets_are_refused, harmless_edits_are_not_refused, applying_twice_changes_nothing,
             rights_decide_who_may_deploy, users_cannot_write_records,
         },
+        docs::{every_page_runs, manifests_are_accepted},
         conditions::{parked_rolling_done_blocked},
         program::{waits_for_its_crds, standby_takes_over, terminates_gracefully, uninstall_leaves_workloads, serves_metrics},
     ];

@@ -31,6 +31,7 @@ const TIME: Duration = Duration::from_secs(4);
 
 /// The API server's storage, and what a judge remembers.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Api {
     ticket: Option<Ticket>,
     records: BTreeMap<String, Deployment>,
