@@ -72,7 +72,7 @@ test-e2e: build $(CLUSTER) ## End-to-end tests on a real control plane (FILTER=p
 .PHONY: bench
 bench: build $(CLUSTER) ## Measure against a minimal client on the same API server
 	@$(CLUSTER) build
-	cargo test --locked --test bench -- --nocapture
+	cargo bench --locked --profile dev --bench rollouts
 
 .PHONY: generate
 generate: build $(CLUSTER) ## Write everything that is generated from the types and the chart

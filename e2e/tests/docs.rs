@@ -43,7 +43,7 @@ pub async fn manifests_are_accepted(_: &Arc<Cluster>) {
     kubectl(&own, &["apply", "--server-side", "-f", "manifests/install.yaml"]);
     kubectl(&own, &["wait", "--for=condition=Established", "crd/tickets.trackdown.dev", "--timeout=30s"]);
     kubectl(&own, &["apply", "--dry-run=server", "-f", "manifests/examples/"]);
-    let built = kubectl(&own, &["kustomize", "manifests/kustomize/example"]);
+    let built = kubectl(&own, &["kustomize", "manifests/kustomize/example/overlay"]);
     let expected = std::fs::read_to_string(Path::new(ROOT).join("manifests/kustomize/example/expected.yaml")).unwrap();
     assert_eq!(built, expected);
     kubectl(&own, &["delete", "-f", "manifests/install.yaml", "--wait=false"]);
@@ -72,7 +72,9 @@ fn run(cluster: &Cluster, page: &Path, script: &str, operator: &Operator) {
     std::fs::create_dir_all(kubeconfig.parent().unwrap()).unwrap();
     std::fs::copy(cluster.kubeconfig(), &kubeconfig).unwrap();
     let context = ["config", "set-context", "--current", "--namespace", &namespace];
-    assert!(Command::new(cluster.program("kubectl")).args(context).env("KUBECONFIG", &kubeconfig).status().unwrap().success());
+    assert!(
+        Command::new(cluster.program("kubectl")).args(context).env("KUBECONFIG", &kubeconfig).output().unwrap().status.success()
+    );
     let programs: Vec<PathBuf> = vec![cluster.program("kubectl").parent().unwrap().into(), Path::new(ROOT).join("target/debug")];
     let path = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap();
     let output = Command::new("bash")
@@ -83,14 +85,7 @@ fn run(cluster: &Cluster, page: &Path, script: &str, operator: &Operator) {
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{}:\n{}\n{}\n{}",
-        page.display(),
-        text(&output.stdout),
-        text(&output.stderr),
-        operator.log()
-    );
+    assert!(output.status.success(), "{}:\n{}\n{}\n{}", page.display(), text(&output.stdout), text(&output.stderr), operator.log());
 }
 
 fn kubectl(cluster: &Cluster, arguments: &[&str]) -> String {

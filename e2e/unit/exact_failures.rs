@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures::channel::mpsc::unbounded;
 use http::{Request, Response};
 use jiff::Timestamp;
+use kube::Client;
 use kube::client::Body;
 use kube::runtime::reflector;
-use kube::Client;
 use serde_json::{Value, json};
 use tower_test::mock::{self, Handle};
 use trackdown::api::deployment::Deployment;
@@ -60,7 +60,10 @@ fn answer(code: u16, body: &Value) -> Response<Body> {
 }
 
 fn failure(code: u16, reason: &str) -> Response<Body> {
-    answer(code, &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason}))
+    answer(
+        code,
+        &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason}),
+    )
 }
 
 const TICKET: &str = "/apis/trackdown.dev/v1alpha1/namespaces/shop/tickets/iss-1";
@@ -107,7 +110,10 @@ async fn intended() -> (Ticket, Deployment) {
         send.send_response(answer(201, &body));
     };
     created["metadata"].as_object_mut().unwrap().extend(
-        json!({"uid": "r", "resourceVersion": "3", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}).as_object().unwrap().clone(),
+        json!({"uid": "r", "resourceVersion": "3", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"})
+            .as_object()
+            .unwrap()
+            .clone(),
     );
     send.send_response(answer(201, &created));
     pass.await.unwrap().unwrap();
