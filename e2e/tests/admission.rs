@@ -60,7 +60,7 @@ pub async fn illegal_steps_are_refused(cluster: &Arc<Cluster>) {
 
 pub async fn malformed_tickets_are_refused(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "malformed").await;
-    let cases: [(&str, Value, &str); 9] = [
+    let cases: [(&str, Value, &str); 11] = [
         ("state", json!("deployed"), "spec.state: Unsupported value"),
         ("title", json!(""), "spec.title"),
         ("targets", json!([{"name": "web"}]), "spec.targets[0].image: Required value"),
@@ -70,6 +70,9 @@ pub async fn malformed_tickets_are_refused(cluster: &Arc<Cluster>) {
         ("rollout", json!({"timeoutSeconds": 0}), "spec.rollout.timeoutSeconds"),
         ("rollout", json!({"maxAttempts": 1000}), "spec.rollout.maxAttempts"),
         ("deployBefore", json!("tomorrow"), "spec.deployBefore"),
+        // Legal times, but past what the operator can read.
+        ("deployBefore", json!("9999-12-31T23:59:59Z"), "spec.deployBefore"),
+        ("stateMetadata", json!({"deployedTime": "2026-01-01T00:00:00+99:99"}), "spec.stateMetadata.deployedTime"),
     ];
     for (field, value, expected) in cases {
         let mut bad = ticket("bad", "planning");

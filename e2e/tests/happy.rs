@@ -111,6 +111,20 @@ pub async fn several_targets(cluster: &Arc<Cluster>) {
     assert_eq!(scene.records("iss-1").await.len(), 4);
 }
 
+/// As many targets as a ticket may have.
+pub async fn sixteen_targets(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "sixteen-targets").await;
+    let names: Vec<_> = (0..16).map(|i| format!("app-{i}")).collect();
+    futures::future::join_all(names.iter().map(|n| scene.workload(n, "ghcr.io/acme/app:1", 1))).await;
+    let mut ticket = ready_ticket("iss-1", "app-0", "ghcr.io/acme/app:2");
+    ticket["spec"]["targets"] = names.iter().map(|n| json!({"name": n, "image": "ghcr.io/acme/app:2"})).collect();
+    scene.apply(&ticket);
+    scene.wait_done("iss-1").await;
+    for name in &names {
+        assert_eq!((scene.image(name).await.as_str(), scene.replica_sets(name).await), ("ghcr.io/acme/app:2", 2));
+    }
+}
+
 /// In sequence: each target waits for the one before it, and one that fails stops the rest.
 pub async fn in_sequence(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "in-sequence").await;

@@ -42,6 +42,20 @@ pub async fn workload_deleted(cluster: &Arc<Cluster>) {
     assert!(status.message.unwrap().contains("deleted during the rollout"));
 }
 
+/// The record of a rollout in flight is deleted: it is made again, finds its own write, and still knows the way back.
+pub async fn record_deleted(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "record-deleted").await;
+    scene.workload("web", OLD, 2).await;
+    let mut ticket = ready_ticket("iss-1", "web", "ghcr.io/acme/web:unready");
+    ticket["spec"]["rollout"] = json!({"maxAttempts": 1, "timeoutSeconds": 6});
+    scene.apply(&ticket);
+    scene.until("the image is set", || async { (scene.image("web").await != OLD).then_some(()) }).await;
+    scene.kubectl(&["delete", "tdep", "--all"]);
+    scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await;
+    assert_eq!(result(&scene.records("iss-1").await[0]), "RolledBack");
+    assert_eq!((scene.image("web").await.as_str(), scene.replica_sets("web").await), (OLD, 2));
+}
+
 /// A scaler in the middle: neither contested nor a false success.
 pub async fn scaler(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "scaler").await;

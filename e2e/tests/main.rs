@@ -47,7 +47,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let tests = tests![
-        happy::{ticket_becomes_a_rollout, budget_of_requests, idle_asks_for_nothing, several_targets, in_sequence, kubectl_behaves_as_expected},
+        happy::{ticket_becomes_a_rollout, budget_of_requests, idle_asks_for_nothing, several_targets, sixteen_targets, in_sequence, kubectl_behaves_as_expected},
         failing::{
             bad_image_rolls_back_and_stops, crash_loop_is_found, config_error_is_found, deadline_explains_itself, hold_leaves_the_bad_image,
             previous_is_never_the_bad_image, one_bad_target_of_two, new_image_starts_afresh, retry_by_annotation, quota_is_found,
@@ -60,7 +60,7 @@ fn main() {
             state_taken_back, eligibility_withdrawn, manual_override, image_edited, target_removed, ticket_deleted_and_created_again,
             failed_scan,
         },
-        interference::{set_image_is_contested, workload_deleted, scaler, label_removed, admission_pins_digests, marker_removed},
+        interference::{set_image_is_contested, workload_deleted, record_deleted, scaler, label_removed, admission_pins_digests, marker_removed},
         unusual::{zero_replicas, recreate, max_unavailable_all, init_container_and_list, already_current},
         queueing::{two_tickets_for_one_workload, many_tickets},
         crash::{kill_at_any_moment, kill_and_undo, two_replicas_at_once, restart_writes_nothing, api_server_restarts},

@@ -65,5 +65,11 @@ pub fn find_condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'
 /// stays text wherever it is printed.
 #[must_use]
 pub fn bounded(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_MAX).collect()
+    bounded_to(text, MESSAGE_MAX)
+}
+
+/// [`bounded`] with another limit. A status the schema refuses could never be written again.
+#[must_use]
+pub fn bounded_to(text: &str, most: usize) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect()
 }

@@ -23,12 +23,34 @@ pub struct Marker {
     /// The record's rollout ended well: `set` is a good state of its own, `undo` is history.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub succeeded: bool,
+    /// Record that ended without writing after this marker was written: what it may still have had under way is refused, because
+    /// the marker is no longer the one it was decided on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fenced: Option<String>,
 }
 
+/// Most images a marker is taken to hold, and longest image and name: as in a record.
+const IMAGES_MAX: usize = 32;
+const IMAGE_MAX: usize = 512;
+const NAME_MAX: usize = 63;
+
 impl Marker {
-    /// The marker in an annotation's value, if it is one and was written to this very workload.
+    /// The marker in an annotation's value, if it is one, was written to this very workload, and holds nothing Trackdown would not
+    /// have written: anybody who may edit the workload can edit the annotation.
     #[must_use]
-    pub fn parse(value: &str, workload_uid: &str) -> Option<Self> {
-        serde_json::from_str::<Self>(value).ok().filter(|m| m.workload_uid == workload_uid)
+    pub fn parse(value: &str, workload_uid: &str, namespace: &str) -> Option<Self> {
+        let marker = serde_json::from_str::<Self>(value).ok()?;
+        let images = || marker.set.iter().chain(&marker.undo);
+        let sound = marker.workload_uid == workload_uid
+            && marker.namespace == namespace
+            && is_name(&marker.record)
+            && images().count() <= 2 * IMAGES_MAX
+            && images().all(|i| i.image.len() <= IMAGE_MAX && i.container.len() <= NAME_MAX);
+        sound.then_some(marker)
     }
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.');
+    plain && !text.is_empty() && text.len() <= NAME_MAX && !text.starts_with('.')
 }

@@ -75,6 +75,11 @@ pub enum Priority {
     Critical,
 }
 
+/// The times people may write: years 1000 to 8999 and real offsets. `format: date-time` alone lets more through than the operator can
+/// read, and one ticket that cannot be read would keep the whole list from being read.
+const TIME_PATTERN: &str =
+    r"^[1-8][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])$";
+
 /// Which workload a target means.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -165,6 +170,7 @@ pub struct StateMetadata {
     pub deployed_by: Option<String>,
     /// When CI deployed by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = TIME_PATTERN))]
     pub deployed_time: Option<Time>,
     /// Where CI deployed by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -364,6 +370,7 @@ pub struct TicketSpec {
     pub blocked_reason: Option<String>,
     /// Nothing starts after this time: no surprise when a cluster is rebuilt from Git with old tickets in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = TIME_PATTERN))]
     pub deploy_before: Option<Time>,
     /// Evidence and attribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 //! order a person would fix them, with the exact field path.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -183,7 +184,7 @@ fn cycle(own: &str, depends_on: &[String], dependencies: &Dependencies) -> Optio
 }
 
 /// The part of `tickets` that can be reached from `ticket` over `dependsOn`.
-pub fn reachable<'a>(ticket: &Ticket, find: impl Fn(&str) -> Option<&'a Ticket>) -> Dependencies {
+pub fn reachable(ticket: &Ticket, find: impl Fn(&str) -> Option<Arc<Ticket>>) -> Dependencies {
     let mut found = Dependencies::new();
     let mut open: Vec<String> = ticket.spec.depends_on.clone();
     while let Some(name) = open.pop() {

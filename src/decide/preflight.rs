@@ -2,7 +2,7 @@
 
 use super::gates::Obstacle;
 use super::images::all_same_or_pinned;
-use super::reason::SUCCEEDED;
+use super::reason::{SUCCEEDED, WORKLOAD_HELD};
 use super::request::ResolvedTarget;
 use crate::api::condition::{ConditionStatus, find_condition};
 use crate::api::deployment::{Base, Deployment};
@@ -52,6 +52,9 @@ pub struct Plan {
     pub base: Base,
 }
 
+/// Longest image a record can hold.
+const IMAGE_MAX: usize = 512;
+
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
@@ -59,6 +62,8 @@ pub struct Asker<'a> {
     pub ticket_uid: &'a str,
     /// Its targets.
     pub targets: &'a [ResolvedTarget],
+    /// The record that is to be made, if its name is known.
+    pub record: Option<&'a str>,
 }
 
 /// May `target` be rolled out on the workload as read, and how.
@@ -75,9 +80,15 @@ pub fn check(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, hol
     let images: Vec<_> =
         containers.into_iter().map(|container| ContainerImage { container, image: target.image.clone() }).collect();
     let live = view.images_of(&images);
-    if all_same_or_pinned(&images, &live) {
+    if let Some(long) = live.iter().find(|i| i.image.len() > IMAGE_MAX) {
+        let message = format!("{}: the image of container {} is longer than {IMAGE_MAX} characters", view.workload, long.container);
+        return Err(Obstacle::unwatched("UnsupportedWorkload", message).on(view.workload.to_string()));
+    }
+    // A record that was made, wrote, and got lost is made again and finds its own write: nothing is in its way.
+    let lost = view.marker().is_some_and(|m| Some(m.record.as_str()) == asker.record);
+    if !lost && all_same_or_pinned(&images, &live) {
         healthy(target, view)?;
-    } else {
+    } else if !lost {
         writable(target, view)?;
         replaces(target, &live)?;
     }
@@ -148,20 +159,20 @@ fn free(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: 
         Holder::Record(r) if finished(r) => {
             let name = r.metadata.name.clone().unwrap_or_default();
             let message = format!("{} is just being let go by tdep/{name}", view.workload);
-            Err(Obstacle { moving: true, ..Obstacle::unwatched("WorkloadHeld", message).on(format!("tdep/{name}")) })
+            Err(Obstacle { moving: true, ..Obstacle::unwatched(WORKLOAD_HELD, message).on(format!("tdep/{name}")) })
         }
         Holder::Record(r) if r.spec.ticket.uid == asker.ticket_uid && r.spec.target == target.name => Ok(()),
         Holder::Record(r) => {
             let name = r.metadata.name.clone().unwrap_or_default();
             let message =
                 format!("{} is being rolled out by ticket {} (tdep/{name}); this one follows", view.workload, r.spec.ticket.name);
-            let obstacle = Obstacle::parked("WorkloadHeld", message).on(format!("ticket/{}", r.spec.ticket.name));
+            let obstacle = Obstacle::parked(WORKLOAD_HELD, message).on(format!("ticket/{}", r.spec.ticket.name));
             Err(Obstacle { moving: true, ..obstacle })
         }
         Holder::Unknown(error) => {
             let name = view.marker().map(|m| m.record).unwrap_or_default();
             let message = format!("{} counts as held: its record tdep/{name} cannot be read: {error}", view.workload);
-            Err(Obstacle::unwatched("WorkloadHeld", message).on(format!("tdep/{name}")))
+            Err(Obstacle::unwatched(WORKLOAD_HELD, message).on(format!("tdep/{name}")))
         }
     }
 }

@@ -19,9 +19,11 @@ pub fn place(ticket: &Ticket) -> (Option<Timestamp>, String) {
 #[must_use]
 pub fn competes(other: &Ticket, workload: &Workload) -> bool {
     let Some(status) = &other.status else { return false };
-    let is = |condition| find_condition(&status.conditions, condition).is_some_and(|c| c.status == ConditionStatus::True);
+    let deployable = find_condition(&status.conditions, reason::DEPLOYABLE);
+    // One that waits for the workload itself keeps its place.
+    let on_its_way = deployable.is_some_and(|c| c.status == ConditionStatus::True || c.reason == reason::WORKLOAD_HELD);
     status.state == Some(TicketState::ReadyForDeployment)
-        && is(reason::DEPLOYABLE)
-        && !is(reason::STALLED)
+        && on_its_way
+        && find_condition(&status.conditions, reason::STALLED).is_none()
         && gates::wants_workload(other, workload)
 }

@@ -11,6 +11,9 @@ pub const RECONCILING: &str = "Reconciling";
 /// Condition of both, present only when a person must act (kstatus).
 pub const STALLED: &str = "Stalled";
 
+/// Ticket waits: another attempt has the workload, or another ticket asked for it first.
+pub const WORKLOAD_HELD: &str = "WorkloadHeld";
+
 /// Record: the workload is being changed, or its pods are being followed.
 pub const PROGRESSING: &str = "Progressing";
 /// Record: the API server refuses the write; it is tried again.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::gates::Obstacle;
 use super::reason::{self, DEPLOYABLE, DEPLOYED, RECONCILING, STALLED};
-use crate::api::condition::{Condition, ConditionStatus, bounded, find_condition, set_condition};
+use crate::api::condition::{Condition, ConditionStatus, MESSAGE_MAX, bounded, bounded_to, find_condition, set_condition};
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus, Waiting};
 
@@ -66,6 +66,7 @@ pub fn project(status: &mut TicketStatus, ticket: &Ticket, situations: &[(String
     status.waiting = summary.waiting;
     let stalled = summary.blocked.is_some();
     status.blocked_reason = summary.blocked.as_deref().map(bounded).or_else(|| ticket.spec.blocked_reason.clone());
+    within_bounds(status);
     let generation = ticket.metadata.generation;
     let mut set = |type_: &str, condition: ConditionStatus, reason: &str, message: &str| {
         set_condition(
@@ -96,6 +97,28 @@ pub fn project(status: &mut TicketStatus, ticket: &Ticket, situations: &[(String
         STALLED => stalled,
         _ => true,
     });
+}
+
+/// Text from tickets, pods and the API server, cut to what the schema takes.
+fn within_bounds(status: &mut TicketStatus) {
+    let cut = |text: &mut Option<String>, most| *text = text.as_deref().map(|t| bounded_to(t, most));
+    cut(&mut status.blocked_reason, MESSAGE_MAX);
+    cut(&mut status.transitioned_by, 253);
+    cut(&mut status.transition_reason, MESSAGE_MAX);
+    cut(&mut status.deployed_by, 253);
+    cut(&mut status.deployed_namespace, 63);
+    if let Some(waiting) = &mut status.waiting {
+        cut(&mut waiting.on, 512);
+    }
+    for entry in &mut status.targets {
+        cut(&mut entry.message, MESSAGE_MAX);
+    }
+    for step in &mut status.history {
+        cut(&mut step.by, 253);
+        cut(&mut step.via, 253);
+        cut(&mut step.reason, MESSAGE_MAX);
+        cut(&mut step.source, 253);
+    }
 }
 
 /// The one thing to know now.
@@ -186,7 +209,8 @@ fn failed(situations: &[(String, Situation)]) -> Option<Summary> {
         blocked: Some(message.clone()),
         in_the_way: Some((reason.clone(), message.clone())),
         reason,
-        message: format!("{message}; {next}"),
+        // What to do next must survive a long cause.
+        message: format!("{}; {next}", bounded_to(&message, MESSAGE_MAX - next.len() - 2)),
         waiting: None,
         deployed: ConditionStatus::False,
         reconciling: false,

@@ -52,7 +52,7 @@ pub struct TicketWorld {
 /// What is known of a record by its name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordSeen {
-    /// A live read says that it does not exist.
+    /// It does not exist: a live read says so, or its name was made up just now.
     Absent,
     /// It does not exist, and the API server refuses to create it: policy or quota.
     Refused(String),
@@ -129,19 +129,24 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
                 entry.record = None;
                 continue;
             }
-            entry.stop.get_or_insert(Stop::Rollback);
-            situations.push((entry.name.clone(), Situation::InFlight(stopping(Stop::Rollback))));
+            let stop = if ticket.spec.manual_override { Stop::Leave } else { entry.stop.unwrap_or(Stop::Rollback) };
+            entry.stop = Some(stop);
+            situations.push((entry.name.clone(), Situation::InFlight(stopping(stop))));
         }
     }
     prune(&mut status, &targets);
     finish_when_all_deployed(world, &mut status, &situations);
     status::project(&mut status, ticket, &situations, world.now);
 
+    // What was intended before is made before anything else is said: whether it can be made decides what to say.
+    let intended = |record: &Deployment| {
+        ticket.status.iter().flat_map(|s| &s.targets).any(|e| e.record == record.metadata.name && e.stop.is_none())
+    };
+    if let Some(record) = creates.into_iter().find(intended) {
+        return Ok(TicketStep::CreateRecord(Box::new(record)));
+    }
     if ticket.status.as_ref() != Some(&status) {
         return Ok(TicketStep::WriteStatus(Box::new(status)));
-    }
-    if let Some(record) = creates.into_iter().next() {
-        return Ok(TicketStep::CreateRecord(Box::new(record)));
     }
     Ok(wait(world, &situations))
 }
@@ -342,19 +347,20 @@ impl Turn<'_> {
             entry.record = None;
             return Ok(None);
         }
-        let same_images = record.spec.images.iter().all(|i| i.image == self.target.image)
+        let same_images = record.spec.workload == self.target.workload
+            && record.spec.images.iter().all(|i| i.image == self.target.image)
             && self.target.containers.iter().all(|c| record.spec.images.iter().any(|i| i.container == *c));
         // Other settings for the same images: this attempt ends first, the new request follows.
         let changed = entry.request_hash.as_ref() != Some(&self.hash()) && !same_images;
         let patched = record.status.as_ref().is_some_and(|s| s.patched_time.is_some());
         let taken_back = self.state.is_open() && self.state != TicketState::ReadyForDeployment || self.state == TicketState::WontDo;
-        if entry.stop.is_none() {
-            entry.stop = if self.world.ticket.spec.manual_override {
-                Some(Stop::Leave)
-            } else if taken_back || gates::scan_failed(&self.world.ticket) || (!patched && (changed || self.gate.is_some())) {
+        if self.world.ticket.spec.manual_override {
+            entry.stop = Some(Stop::Leave);
+        } else if entry.stop.is_none() {
+            entry.stop = if taken_back || gates::scan_failed(&self.world.ticket) || (!patched && (changed || self.gate.is_some())) {
                 Some(Stop::Rollback)
             } else if changed {
-                if self.gate.is_none() && self.plan()?.is_ok() {
+                if self.gate.is_none() && !self.world.monitor_only && self.may_take_over(record)? {
                     self.intend(entry);
                     return Ok(Some(self.rolling(entry)));
                 }
@@ -369,13 +375,20 @@ impl Turn<'_> {
         })))
     }
 
+    /// Whether a new attempt may write at once over one in flight: only where it inherits all that the other would have to undo.
+    fn may_take_over(&self, record: &Deployment) -> Result<bool, TicketStep> {
+        let inherits =
+            |plan: &Plan| record.spec.images.iter().all(|old| plan.images.iter().any(|new| new.container == old.container));
+        Ok(record.spec.workload == self.target.workload && self.plan(None)?.is_ok_and(|plan| inherits(&plan)))
+    }
+
     /// The intent is on the status; now the record. If the world has changed since, the intent is dropped.
     fn make(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, TicketStep> {
         let current = entry.stop.is_none() && entry.request_hash.as_ref() == Some(&self.hash());
         if current
             && self.gate.is_none()
             && !self.world.monitor_only
-            && let Ok(plan) = self.plan()?
+            && let Ok(plan) = self.plan(entry.record.as_deref())?
         {
             if let Some(RecordSeen::Refused(why)) = record_of(self.world, entry)? {
                 let name = entry.record.as_deref().unwrap_or_default();
@@ -416,10 +429,10 @@ impl Turn<'_> {
     fn start(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
         if let Some(first) = self.ahead() {
             let message = format!("{}: ticket {} asked first; this one follows", self.target.workload, first.name_any());
-            let obstacle = Obstacle::parked("WorkloadHeld", message).on(format!("ticket/{}", first.name_any()));
+            let obstacle = Obstacle::parked(reason::WORKLOAD_HELD, message).on(format!("ticket/{}", first.name_any()));
             return Ok(Situation::Waiting(Obstacle { moving: true, ..obstacle }));
         }
-        match self.plan()? {
+        match self.plan(None)? {
             Err(obstacle) => Ok(Situation::Waiting(obstacle)),
             Ok(_) if self.world.monitor_only => Ok(Situation::Waiting(Obstacle::parked(
                 "WouldDeploy",
@@ -457,12 +470,13 @@ impl Turn<'_> {
         probe.ok_or_else(|| TicketStep::ReadWorkload(self.target.workload.clone()))
     }
 
-    fn plan(&self) -> Result<Result<Plan, Obstacle>, TicketStep> {
+    /// `record`: the one that is being made, which the workload may name already if it was made before and is lost.
+    fn plan(&self, record: Option<&str>) -> Result<Result<Plan, Obstacle>, TicketStep> {
         let on = self.target.workload.to_string();
         Ok(match self.probe()? {
             Probe::Found(view, holder) => {
                 let ticket_uid = self.world.ticket.metadata.uid.as_deref().unwrap_or_default();
-                preflight::check(Asker { ticket_uid, targets: self.targets }, self.target, view, holder)
+                preflight::check(Asker { ticket_uid, targets: self.targets, record }, self.target, view, holder)
             }
             Probe::Missing => {
                 let path = format!("spec.targets[{}]", self.target.name);

@@ -1,35 +1,65 @@
-//! Pauses per object: doubled at each look in vain, forgotten when something was found.
+//! Pauses per object: doubled at each look in vain, forgotten when something was found or the object changed.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pauses of a family of objects.
 #[derive(Debug)]
 pub struct Backoffs<K> {
     first: Duration,
     longest: Duration,
-    next: Mutex<HashMap<K, Duration>>,
+    pauses: Mutex<HashMap<K, Pause>>,
+}
+
+#[derive(Debug)]
+struct Pause {
+    generation: i64,
+    length: Duration,
+    ends: Instant,
 }
 
 impl<K: Clone + Eq + Hash> Backoffs<K> {
     /// Pauses from `first` to `longest`.
     #[must_use]
     pub fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, next: Mutex::default() }
+        Self { first, longest, pauses: Mutex::default() }
     }
 
-    /// How long to pause now.
-    pub fn pause(&self, key: &K) -> Duration {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = next.get(key).copied().unwrap_or(self.first);
-        next.insert(key.clone(), pause.saturating_mul(2).min(self.longest));
-        pause
+    /// How long to pause now, for an object of this generation. A look that came early does not make the pause longer.
+    pub fn pause(&self, key: &K, generation: i64) -> Duration {
+        let now = Instant::now();
+        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = pauses.get(key).filter(|p| p.generation == generation);
+        if let Some(running) = known.filter(|p| p.ends > now) {
+            return running.ends - now;
+        }
+        let length = known.map_or(self.first, |p| p.length.saturating_mul(2).min(self.longest));
+        pauses.insert(key.clone(), Pause { generation, length, ends: now + length });
+        length
     }
 
     /// Starts again with the shortest pause.
     pub fn reset(&self, key: &K) {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_early_look_does_not_lengthen_the_pause() {
+        let backoffs = Backoffs::new(Duration::from_millis(20), Duration::from_millis(50));
+        assert_eq!(backoffs.pause(&"a", 1), Duration::from_millis(20));
+        assert!(backoffs.pause(&"a", 1) <= Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(25));
+        assert_eq!(backoffs.pause(&"a", 1), Duration::from_millis(40));
+        assert_eq!(backoffs.pause(&"a", 2), Duration::from_millis(20), "a changed object starts again");
+        assert_eq!(backoffs.pause(&"b", 1), Duration::from_millis(20));
+        backoffs.reset(&"b");
+        assert_eq!(backoffs.pause(&"b", 1), Duration::from_millis(20));
     }
 }

@@ -147,11 +147,15 @@ impl Context {
     /// If the API server does not answer.
     pub async fn holder(&self, view: &WorkloadView) -> Result<Holder, Error> {
         let Some(marker) = view.marker().filter(|m| !m.succeeded) else { return Ok(Holder::Nobody) };
+        let of_workload = |record: Deployment| {
+            // A marker that names some other workload's record was not written by Trackdown.
+            if record.spec.workload == view.workload { Holder::Record(Box::new(record)) } else { Holder::Gone }
+        };
         if let Some(record) = self.record(&marker.namespace, &marker.record) {
-            return Ok(Holder::Record(Box::new((*record).clone())));
+            return Ok(of_workload((*record).clone()));
         }
         Ok(match self.read_record(&marker.namespace, &marker.record).await? {
-            Reply::Ok(record) => Holder::Record(Box::new(record)),
+            Reply::Ok(record) => of_workload(record),
             Reply::NotFound => Holder::Gone,
             Reply::AlreadyExists => Holder::Unknown("unexpected answer".to_owned()),
             Reply::Refused(why) => Holder::Unknown(why),
@@ -168,6 +172,26 @@ impl Context {
     pub fn take_handoff(&self, record: &Deployment) -> Option<(WorkloadView, Holder)> {
         let mut handoff = self.handoff.lock().unwrap_or_else(PoisonError::into_inner);
         handoff.remove(&handoff_key(record))
+    }
+
+    /// Forgets what is remembered of a ticket that is gone.
+    pub fn forget_ticket(&self, namespace: &str, name: &str) {
+        self.fresh_tickets.forget(namespace, name);
+        self.forget_pauses(&format!("ticket/{namespace}/{name}"));
+    }
+
+    /// Forgets what is remembered of a record that is gone.
+    pub fn forget_record(&self, record: &Deployment) {
+        let (namespace, name) = handoff_key(record);
+        self.fresh_records.forget(&namespace, &name);
+        self.take_handoff(record);
+        self.pods.stop(&ObjectRef::from_obj(record));
+        self.forget_pauses(&format!("record/{namespace}/{name}"));
+    }
+
+    fn forget_pauses(&self, key: &String) {
+        self.rechecks.reset(key);
+        self.retries.reset(key);
     }
 
     /// Stops everything: nothing that is written would stay.

@@ -21,6 +21,7 @@ use crate::decide::condition_reason;
 use crate::decide::notices::Notice;
 use crate::decide::preflight::{Holder, finished};
 use crate::decide::record::{Answer, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority, decide};
+use crate::workload::owner::ImageOwner;
 use crate::workload::pods::PodView;
 use crate::workload::view::WorkloadView;
 
@@ -43,7 +44,8 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
             RecordStep::WriteStatus(status) => pass.write_status(*status).await?,
             RecordStep::Wait { until, recheck, watch_pods } => {
                 pass.watch_pods(watch_pods);
-                return Ok(wait(&ctx, &format!("record/{}/{}", pass.namespace, pass.name), until, recheck));
+                let key = format!("record/{}/{}", pass.namespace, pass.name);
+                return Ok(wait(&ctx, &key, pass.world.record.metadata.generation, until, recheck));
             }
         }
         pass.world.now = Context::now();
@@ -70,6 +72,7 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
         holder,
         pods: ctx.pods.get(key),
         answer: None,
+        relabelled: false,
         now: Context::now(),
     }
 }
@@ -124,6 +127,7 @@ impl Pass<'_> {
     async fn patch(&mut self, purpose: Purpose, patch: json_patch::Patch) -> Result<(), Error> {
         let workload = self.world.record.spec.workload.clone();
         let dry_run = purpose == Purpose::DryRun;
+        self.world.relabelled |= purpose == Purpose::Relabel;
         match workloads::patch(&self.ctx.client, &workload, patch, dry_run).await? {
             Reply::Ok(_) if dry_run => self.world.answer = Some(Answer::WouldAccept),
             Reply::Ok(view) => {
@@ -199,7 +203,9 @@ impl Pass<'_> {
     fn report_patch(&self, purpose: Purpose, uid: &str) {
         let spec = &self.world.record.spec;
         let (warning, reason, text) = match purpose {
-            Purpose::Forward => (false, "ImageSet", format!("ticket {} set {}", spec.ticket.id, images(&spec.images))),
+            Purpose::Forward => {
+                (false, "ImageSet", format!("ticket {} set {}{}", spec.ticket.id, images(&spec.images), self.old_manifest()))
+            }
             Purpose::Rollback => {
                 (true, "ImageRolledBack", format!("rollout of ticket {} failed: previous images put back", spec.ticket.id))
             }
@@ -207,6 +213,15 @@ impl Pass<'_> {
         };
         let notice = Notice { warning, reason: reason.to_owned(), note: format!("{text} (tdep/{})", self.name) };
         self.ctx.events.about_workload(&spec.workload, uid, notice);
+    }
+
+    /// What brings the old image back without anybody meaning it.
+    fn old_manifest(&self) -> &'static str {
+        match self.view().map(|v| &v.owner) {
+            Some(ImageOwner::Kubectl) => "; applying the workload's old manifest again brings the old image back",
+            Some(ImageOwner::Helm(_)) => "; a helm upgrade with the old values brings the old image back",
+            _ => "",
+        }
     }
 
     fn report_end(&self) {

@@ -10,7 +10,7 @@ use crate::api::ticket::Ticket;
 use crate::api::workload_ref::Workload;
 use crate::decide::notices::Notice;
 
-/// Longest note the API server takes, in bytes.
+/// Longest note, in bytes; the API server takes 1024.
 const NOTE_MAX: usize = 1000;
 
 /// Events that may wait to be published. More are dropped: a cluster that cannot take them has other worries.

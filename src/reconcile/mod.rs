@@ -14,5 +14,5 @@ pub mod ticket;
 pub mod watches;
 pub mod workloads;
 
-/// Steps one pass may take. A pass that needs more has a bug; it ends and is tried again with back-off.
-const STEPS_MAX: usize = 24;
+/// Steps one pass may take: some for each of 16 targets. A pass that needs more has a bug; it ends and is tried again with back-off.
+const STEPS_MAX: usize = 128;

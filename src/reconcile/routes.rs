@@ -26,11 +26,14 @@ pub struct Wake {
 pub fn ticket_changed(ticket: &Ticket, tickets: &Store<Ticket>, records: &Store<Deployment>) -> Wake {
     let namespace = ticket.namespace();
     let name = ticket.name_any();
+    let waited_for = format!("ticket/{name}");
+    let waits = |t: &Ticket| t.status.as_ref().and_then(|s| s.waiting.as_ref()?.on.as_deref()) == Some(&waited_for);
     let wanted: Vec<_> = request::resolve(ticket).into_iter().map(|t| t.workload).collect();
     let concerned = tickets.state_filter(|t| {
         t.namespace() == namespace
             && (t.name_any() == name
                 || t.spec.depends_on.contains(&name)
+                || waits(t)
                 || (is_ready(t) && wanted.iter().any(|w| wants_workload(t, w))))
     });
     let own = records.state_filter(|r| Some(&r.spec.ticket.uid) == ticket.metadata.uid.as_ref() && !finished(r));
@@ -48,6 +51,14 @@ pub fn record_changed(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
     Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records: vec![ObjectRef::from_obj(record)] }
 }
 
+/// A record is gone: whoever waited for it goes on.
+#[must_use]
+pub fn record_deleted(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
+    let ticket = ObjectRef::new(&record.spec.ticket.name).within(&record.namespace().unwrap_or_default());
+    let waiting = waiting_for(&record.spec.workload, tickets);
+    Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records: Vec::new() }
+}
+
 /// A workload with a rollout in flight changed: the record its marker names, and every record in flight for it, should the marker
 /// be gone.
 #[must_use]
@@ -59,7 +70,6 @@ pub fn workload_changed(workload: &AppsDeployment, records: &Store<Deployment>) 
     }
     let in_flight = records.state_filter(|r| !finished(r) && r.spec.workload == view.workload);
     wake.records.extend(in_flight.iter().map(|r| ObjectRef::from_obj(&**r)));
-    wake.records.dedup();
     wake
 }
 

@@ -36,9 +36,7 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
             TicketStep::ReadWorkload(workload) => pass.read_workload(workload).await?,
             TicketStep::WriteStatus(status) => pass.write_status(*status).await?,
             TicketStep::CreateRecord(record) => pass.create_record(*record).await?,
-            TicketStep::Wait { until, recheck } => {
-                return Ok(wait(&ctx, &format!("ticket/{}/{name}", pass.namespace), until, recheck));
-            }
+            TicketStep::Wait { until, recheck } => return Ok(pass.wait(until, recheck)),
         }
         pass.world.now = Context::now();
     }
@@ -46,10 +44,10 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
 }
 
 /// Turns the end of a pass into the time of the next.
-pub(super) fn wait(ctx: &Context, key: &String, until: Option<Timestamp>, recheck: bool) -> Action {
+pub(super) fn wait(ctx: &Context, key: &String, generation: Option<i64>, until: Option<Timestamp>, recheck: bool) -> Action {
     ctx.retries.reset(key);
     let again = if recheck {
-        Some(ctx.rechecks.pause(key))
+        Some(ctx.rechecks.pause(key, generation.unwrap_or_default()))
     } else {
         ctx.rechecks.reset(key);
         None
@@ -65,32 +63,15 @@ fn gather(ctx: &Context, ticket: &Ticket) -> TicketWorld {
         let record = ctx.record(&namespace, name)?;
         Some((name.clone(), RecordSeen::Found(Box::new((*record).clone()))))
     });
-    let found: BTreeMap<String, Arc<Ticket>> = dependencies(ctx, &namespace, ticket);
     TicketWorld {
         records: records.collect(),
-        dependencies: gates::reachable(ticket, |name| found.get(name).map(AsRef::as_ref)),
+        dependencies: gates::reachable(ticket, |name| ctx.ticket(&namespace, name)),
         rivals: rivals(ctx, ticket),
         probes: BTreeMap::new(),
         monitor_only: ctx.monitor_only,
         now: Context::now(),
         ticket: ticket.clone(),
     }
-}
-
-/// Every ticket that can be reached over `dependsOn`.
-fn dependencies(ctx: &Context, namespace: &str, ticket: &Ticket) -> BTreeMap<String, Arc<Ticket>> {
-    let mut found = BTreeMap::new();
-    let mut open = ticket.spec.depends_on.clone();
-    while let Some(name) = open.pop() {
-        if found.contains_key(&name) {
-            continue;
-        }
-        if let Some(other) = ctx.ticket(namespace, &name) {
-            open.extend(other.spec.depends_on.iter().cloned());
-            found.insert(name, other);
-        }
-    }
-    found
 }
 
 fn rivals(ctx: &Context, ticket: &Ticket) -> Vec<(Workload, Ticket)> {
@@ -115,6 +96,12 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    fn wait(&self, until: Option<Timestamp>, recheck: bool) -> Action {
+        let ticket = &self.world.ticket;
+        let key = format!("ticket/{}/{}", self.namespace, ticket.name_any());
+        wait(self.ctx, &key, ticket.metadata.generation, until, recheck)
+    }
+
     async fn read_record(&mut self, name: &str) -> Result<(), Error> {
         let seen = match self.ctx.read_record(&self.namespace, name).await? {
             Reply::Ok(record) => RecordSeen::Found(Box::new(record)),

@@ -120,7 +120,7 @@ fn ticket_kind(ctx: &Arc<Context>) -> Kind<Ticket> {
     Kind {
         changed: Box::new(move |t| routes::ticket_changed(t, &changed.tickets, &changed.records)),
         deleted: Box::new(move |t| {
-            deleted.fresh_tickets.forget(&t.namespace().unwrap_or_default(), &t.name_any());
+            deleted.forget_ticket(&t.namespace().unwrap_or_default(), &t.name_any());
             routes::ticket_changed(t, &deleted.tickets, &deleted.records)
         }),
         everything: Box::new(move || Wake { tickets: all(&everything.tickets), records: all(&everything.records) }),
@@ -132,8 +132,8 @@ fn record_kind(ctx: &Arc<Context>) -> Kind<Deployment> {
     Kind {
         changed: Box::new(move |r| routes::record_changed(r, &changed.tickets)),
         deleted: Box::new(move |r| {
-            deleted.fresh_records.forget(&r.namespace().unwrap_or_default(), &r.name_any());
-            routes::record_changed(r, &deleted.tickets)
+            deleted.forget_record(r);
+            routes::record_deleted(r, &deleted.tickets)
         }),
         everything: Box::new(move || Wake { tickets: all(&everything.tickets), records: all(&everything.records) }),
     }
@@ -207,7 +207,7 @@ async fn control<K, F, Fut>(
             },
             move |object, error, ctx| {
                 let key = format!("{kind}/{}/{}", object.namespace().unwrap_or_default(), object.name_any());
-                let pause = ctx.retries.pause(&key);
+                let pause = ctx.retries.pause(&key, object.meta().generation.unwrap_or_default());
                 if matches!(error, Error::Conflict { .. }) {
                     tracing::debug!(object = key, %error, "tried again");
                 } else {

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use kube::core::Selector;
 
-use super::view::{ContainerView, WorkloadView};
+use super::view::{ContainerView, ReportedFailure, WorkloadView};
 use super::{Rollable, owner};
 use crate::api::condition::bounded;
 use crate::api::deployment::{Replicas, RootCause};
@@ -42,7 +42,7 @@ impl Rollable for Deployment {
                 updated: status.updated_replicas.unwrap_or_default(),
                 available: status.available_replicas.unwrap_or_default(),
             },
-            failure: status.conditions.iter().flatten().find_map(reported_failure),
+            failures: status.conditions.iter().flatten().filter_map(reported_failure).collect(),
             revision: self.annotations().get("deployment.kubernetes.io/revision").cloned(),
             selector: spec.map(|s| selector(&s.selector)).unwrap_or_default(),
             owner: owner::detect(&self.metadata),
@@ -58,18 +58,21 @@ impl Rollable for Deployment {
 }
 
 /// Why the deployment controller itself gives up: no pods can be made (quota, admission), or its own progress deadline passed.
-fn reported_failure(condition: &DeploymentCondition) -> Option<RootCause> {
+fn reported_failure(condition: &DeploymentCondition) -> Option<ReportedFailure> {
     let reason = condition.reason.as_deref().unwrap_or_default();
     let failed = match condition.type_.as_str() {
         "ReplicaFailure" => condition.status == "True",
         "Progressing" => condition.status == "False" && reason == "ProgressDeadlineExceeded",
         _ => false,
     };
-    failed.then(|| RootCause {
-        pod: None,
-        container: None,
-        reason: reason.to_owned(),
-        message: bounded(condition.message.as_deref().unwrap_or_default()),
+    failed.then(|| ReportedFailure {
+        cause: RootCause {
+            pod: None,
+            container: None,
+            reason: reason.to_owned(),
+            message: bounded(condition.message.as_deref().unwrap_or_default()),
+        },
+        since: condition.last_update_time.as_ref().or(condition.last_transition_time.as_ref()).map(|t| t.0),
     })
 }
 

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use crate::api::condition::bounded;
 use crate::api::deployment::{Digest, RootCause};
 use crate::api::workload_ref::ContainerImage;
+use crate::decide::images::all_same_or_pinned;
 
 /// Waiting reasons a pod does not get over by itself within a rollout.
 const FATAL: [&str; 9] = [
@@ -34,7 +35,9 @@ pub struct PodView {
     pub name: String,
     /// The images of its spec, init containers included.
     pub images: Vec<ContainerImage>,
-    /// Whether it is Ready and not being deleted.
+    /// Whether it is being deleted: it says nothing about the rollout any more.
+    pub terminating: bool,
+    /// Whether it is Ready.
     pub ready: bool,
     /// The first container that cannot start.
     pub fatal: Option<RootCause>,
@@ -45,10 +48,10 @@ pub struct PodView {
 }
 
 impl PodView {
-    /// Whether its containers have these images: whether it is a pod of the new template.
+    /// Whether it stays and its containers have these images: whether it is a pod of the new template.
     #[must_use]
     pub fn runs(&self, images: &[ContainerImage]) -> bool {
-        images.iter().all(|i| self.images.contains(i))
+        !self.terminating && all_same_or_pinned(images, &self.images)
     }
 }
 
@@ -77,7 +80,8 @@ impl From<&Pod> for PodView {
                 .flatten()
                 .map(|c| ContainerImage { container: c.name.clone(), image: c.image.clone().unwrap_or_default() })
                 .collect(),
-            ready: pod.metadata.deletion_timestamp.is_none() && condition("Ready").is_some_and(|c| c.status == "True"),
+            terminating: pod.metadata.deletion_timestamp.is_some(),
+            ready: condition("Ready").is_some_and(|c| c.status == "True"),
             fatal: waiting(true).map(at_pod),
             hint: waiting(false).or(unscheduled).map(at_pod),
             digests: statuses

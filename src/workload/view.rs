@@ -18,6 +18,15 @@ pub struct ContainerView {
     pub path: String,
 }
 
+/// A failure the workload's own controller reports, and since when: it may be that of an earlier rollout.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ReportedFailure {
+    /// What it says.
+    pub cause: RootCause,
+    /// When it last said something new, in whole seconds.
+    pub since: Option<Timestamp>,
+}
+
 /// One read of a workload.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts of one read")]
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -48,8 +57,8 @@ pub struct WorkloadView {
     pub total: i32,
     /// Pods asked for, of the new template, and available.
     pub replicas: Replicas,
-    /// A failure the workload's own controller reports.
-    pub failure: Option<RootCause>,
+    /// Failures the workload's own controller reports.
+    pub failures: Vec<ReportedFailure>,
     /// The workload's own revision number.
     pub revision: Option<String>,
     /// Label selector of its pods, as a query string.
@@ -80,7 +89,7 @@ impl WorkloadView {
     /// The marker, if it was written to this very workload.
     #[must_use]
     pub fn marker(&self) -> Option<Marker> {
-        Marker::parse(self.marker.as_deref()?, &self.uid)
+        Marker::parse(self.marker.as_deref()?, &self.uid, &self.workload.namespace)
     }
 
     /// The container of that name.

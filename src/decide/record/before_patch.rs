@@ -6,7 +6,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::outcome::{current, end, end_now, progressing};
 use super::{Answer, Authority, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
 use super::{is_ticket_of, live_images, marker_owner, runs_wanted};
-use crate::api::condition::bounded;
 use crate::api::deployment::Deployment;
 use crate::api::marker::Marker;
 use crate::api::ticket::{Stop, Ticket};
@@ -67,15 +66,18 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
             let (reason, message) = why.unwrap_or((reason::SUPERSEDED, "ended before anything was written"));
             return end_now(world, reason, message);
         }
-        MarkerOwner::Successor | MarkerOwner::Other => {}
+        MarkerOwner::Sibling | MarkerOwner::Other => {}
     }
     let base = &world.record.spec.base;
     let unmoved = view.generation == base.generation && view.marker == base.marker;
     match why {
         Some(why) => give_up(world, view, unmoved, why),
-        None if runs_wanted(world, view) => already_current(world, view),
+        None if runs_wanted(world, view) && view.complete() => already_current(world, view),
+        None if runs_wanted(world, view) => {
+            end_now(world, reason::SUPERSEDED, "somebody else set the image before anything was written, and it is not healthy")
+        }
         None if unmoved => write(world, view),
-        None if world.refused().is_some() => {
+        None if known_unwritten(world, view) => {
             end_now(world, reason::SUPERSEDED, "the workload changed between the decision and the write; nothing was written")
         }
         None => end_now(
@@ -84,6 +86,12 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
             "the workload was changed by somebody else while the outcome of the write was unknown; it is left as it is",
         ),
     }
+}
+
+/// Whether it is certain that the write had no effect: it was refused, or another attempt of Trackdown came before it.
+fn known_unwritten(world: &RecordWorld, view: &WorkloadView) -> bool {
+    let refused_before = condition_reason(&world.record).is_some_and(|(reason, _)| reason == WRITE_REFUSED);
+    world.refused().is_some() || refused_before || (view.marker().is_some() && view.marker != world.record.spec.base.marker)
 }
 
 fn write(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
@@ -106,7 +114,8 @@ fn refused(world: &RecordWorld, answer: &str) -> RecordStep {
     }
     let message = format!("the API server refuses to change {}: {answer}; tried again with back-off", world.record.spec.workload);
     match condition_reason(&world.record) {
-        Some((WRITE_REFUSED, said)) if said == bounded(&message) => RECHECK,
+        // A refusal may read differently each time; to write that down would be a loop.
+        Some((WRITE_REFUSED, _)) => RECHECK,
         _ => progressing(world, current(world), WRITE_REFUSED, &message),
     }
 }
@@ -141,10 +150,14 @@ fn adopt(world: &RecordWorld, view: &WorkloadView, marker: &Marker) -> RecordSte
 /// Ends a record that has written nothing, once it is sure that nothing will be written in its name: a paused former leader may
 /// still hold the patch, which the API server accepts as long as the workload is what it was decided on.
 fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (reason, message): (&str, &str)) -> RecordStep {
-    if !unmoved || runs_wanted(world, view) || world.refused().is_some() {
+    if !unmoved || runs_wanted(world, view) || world.refused().is_some() || world.record.spec.dry_run {
         return end_now(world, reason, message);
     }
-    let marker = marker(world, view, live_images(world, view));
+    // A marker that is there stays, but for its bytes: the attempt it belongs to may still be in flight.
+    let marker = match view.marker() {
+        Some(marker) => Marker { fenced: world.record.metadata.name.clone(), ..marker },
+        None => marker(world, view, live_images(world, view)),
+    };
     RecordStep::Patch { purpose: Purpose::Fence, patch: Box::new(patch::fence(view, &marker)) }
 }
 
@@ -158,6 +171,7 @@ fn marker(world: &RecordWorld, view: &WorkloadView, set: Vec<ContainerImage>) ->
         undo: previous_images(view, &record.spec.images, &world.holder),
         set,
         succeeded: false,
+        fenced: None,
     }
 }
 

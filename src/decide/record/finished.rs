@@ -14,7 +14,7 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
     let release = view.rolling
         && match &owner {
             MarkerOwner::Ours(_) | MarkerOwner::OurFence => true,
-            MarkerOwner::Successor => false,
+            MarkerOwner::Sibling => false,
             // Nobody else will: whoever took the marker away left the label.
             MarkerOwner::Other => view.marker().is_none(),
         };

@@ -33,15 +33,21 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     }
     let admitted = &status.admitted_images;
     let pods = world.pods.as_deref().unwrap_or_default();
-    if let Some(cause) = pods::root_cause(pods, admitted).or_else(|| view.failure.clone().filter(|_| view.observed())) {
+    let patched = status.patched_time.as_ref().map_or(world.now, |t| t.0);
+    if let Some(cause) = pods::root_cause(pods, admitted).or_else(|| reported_failure(view, patched)) {
         return fail(world, view, cause);
     }
-    let patched = status.patched_time.as_ref().map_or(world.now, |t| t.0);
     let deadline = patched + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
     if world.now >= deadline {
         return fail(world, view, timed_out(world, view, pods::hint(pods, admitted)));
     }
-    wait(world, patched, deadline)
+    wait(world, view, patched, deadline)
+}
+
+/// What the workload's controller says of this rollout: conditions from before the write are about an earlier one.
+fn reported_failure(view: &WorkloadView, patched: Timestamp) -> Option<RootCause> {
+    let new = |since: Option<Timestamp>| since.is_some_and(|t| t.as_second() >= patched.as_second());
+    view.failures.iter().find(|f| view.observed() && new(f.since)).map(|f| f.cause.clone())
 }
 
 /// The workload, if it is still what this record made of it.
@@ -70,7 +76,7 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
         let step = if world.workload.is_live() { contested(world) } else { RecordStep::ReadWorkload };
         return Err(Box::new(step));
     }
-    if !view.rolling && world.workload.is_live() {
+    if !view.rolling && world.workload.is_live() && !world.relabelled {
         return Err(Box::new(RecordStep::Patch { purpose: Purpose::Relabel, patch: Box::new(patch::relabel(view)) }));
     }
     Ok(view)
@@ -86,7 +92,7 @@ fn unseen(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
 }
 
 fn lost(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
-    if marker_owner(world, view) == MarkerOwner::Successor {
+    if marker_owner(world, view) == MarkerOwner::Sibling {
         return end_now(world, reason::SUPERSEDED, "a newer attempt of the same ticket took its place");
     }
     contested(world)
@@ -169,8 +175,10 @@ fn timed_out(world: &RecordWorld, view: &WorkloadView, hint: Option<RootCause>) 
     }
 }
 
-fn wait(world: &RecordWorld, patched: Timestamp, deadline: Timestamp) -> RecordStep {
+fn wait(world: &RecordWorld, view: &WorkloadView, patched: Timestamp, deadline: Timestamp) -> RecordStep {
     let look = patched + LOOK_AT_PODS_AFTER;
     let watch_pods = world.now >= look;
-    RecordStep::Wait { until: Some(if watch_pods { deadline } else { look.min(deadline) }), recheck: false, watch_pods }
+    // Without its label the workload is not watched.
+    let recheck = !view.rolling;
+    RecordStep::Wait { until: Some(if watch_pods { deadline } else { look.min(deadline) }), recheck, watch_pods }
 }

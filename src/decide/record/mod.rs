@@ -41,6 +41,8 @@ pub struct RecordWorld {
     pub pods: Option<Vec<PodView>>,
     /// The API server's answer to the last write of this pass, where a read does not tell it.
     pub answer: Option<Answer>,
+    /// In this pass it was tried to put the label back.
+    pub relabelled: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -170,8 +172,8 @@ enum MarkerOwner {
     Ours(Marker),
     /// This record's, written to keep its own late patch out.
     OurFence,
-    /// A later attempt of the same ticket and target.
-    Successor,
+    /// Another attempt's of the same ticket.
+    Sibling,
     /// Anybody else's, or none.
     Other,
 }
@@ -186,7 +188,7 @@ fn marker_owner(world: &RecordWorld, view: &WorkloadView) -> MarkerOwner {
                 MarkerOwner::OurFence
             }
         }
-        Some(m) if m.ticket_uid == record.spec.ticket.uid => MarkerOwner::Successor,
+        Some(m) if m.ticket_uid == record.spec.ticket.uid => MarkerOwner::Sibling,
         _ => MarkerOwner::Other,
     }
 }

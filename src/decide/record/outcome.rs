@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
 use super::{RecordStep, RecordWorld};
-use crate::api::condition::{Condition, ConditionStatus, bounded, set_condition};
+use crate::api::condition::{Condition, ConditionStatus, bounded, bounded_to, set_condition};
 use crate::api::deployment::{DeploymentStatus, RootCause};
 use crate::decide::reason::{self, RECONCILING, STALLED, SUCCEEDED};
 use crate::workload::view::WorkloadView;
@@ -19,6 +19,7 @@ pub fn current(world: &RecordWorld) -> DeploymentStatus {
 pub fn progressing(world: &RecordWorld, mut status: DeploymentStatus, reason: &str, message: &str) -> RecordStep {
     set(world, &mut status, SUCCEEDED, ConditionStatus::Unknown, reason, message);
     set(world, &mut status, RECONCILING, ConditionStatus::True, reason, message);
+    within_bounds(&mut status);
     RecordStep::WriteStatus(Box::new(status))
 }
 
@@ -32,6 +33,7 @@ pub fn end(world: &RecordWorld, mut status: DeploymentStatus, reason: &str, mess
         set(world, &mut status, STALLED, ConditionStatus::True, reason, message);
     }
     status.completion_time = Some(MicroTime(world.now));
+    within_bounds(&mut status);
     RecordStep::WriteStatus(Box::new(status))
 }
 
@@ -54,6 +56,20 @@ pub fn sentence(cause: &RootCause) -> String {
         _ => String::new(),
     };
     bounded(&format!("{}: {}{place}", cause.reason, cause.message))
+}
+
+/// Text from the cluster, cut to what the schema takes.
+fn within_bounds(status: &mut DeploymentStatus) {
+    if let Some(cause) = &mut status.root_cause {
+        cause.pod = cause.pod.as_deref().map(|p| bounded_to(p, 253));
+        cause.container = cause.container.as_deref().map(|c| bounded_to(c, 63));
+        cause.reason = bounded_to(&cause.reason, 64);
+        cause.message = bounded(&cause.message);
+    }
+    for digest in &mut status.digests {
+        digest.image_id = bounded_to(&digest.image_id, 1024);
+    }
+    status.revision = status.revision.as_deref().map(|r| bounded_to(r, 63));
 }
 
 fn set(world: &RecordWorld, status: &mut DeploymentStatus, type_: &str, condition: ConditionStatus, reason: &str, message: &str) {

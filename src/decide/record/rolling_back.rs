@@ -4,8 +4,9 @@ use jiff::SignedDuration;
 
 use super::following::{STOPPED_BY_TICKET, ours, restored};
 use super::outcome::{current, end, note, sentence};
-use super::{Purpose, RecordStep, RecordWorld};
+use super::{Authority, Purpose, RecordStep, RecordWorld};
 use crate::api::deployment::DeploymentStatus;
+use crate::api::ticket::Stop;
 use crate::decide::reason;
 use crate::workload::patch;
 use crate::workload::view::WorkloadView;
@@ -15,6 +16,9 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
         Ok(view) => view,
         Err(step) => return *step,
     };
+    if world.authority == Authority::Stopped(Stop::Leave) {
+        return finish(world, view, reason::ABORTED, "a person took over (spec.manualOverride); everything is left as it is");
+    }
     let started = status.rollback_time.as_ref().map_or(world.now, |t| t.0);
     let deadline = started + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
     let cause = status.root_cause.as_ref().map(sentence).unwrap_or_default();

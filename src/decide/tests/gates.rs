@@ -56,7 +56,7 @@ fn a_cycle_is_told_apart_from_a_long_chain() {
 
 #[test]
 fn only_what_can_be_reached_is_gathered() {
-    let a = ticket(&json!({"dependsOn": ["b", "a"]}));
-    let found = reachable(&ticket(&json!({"dependsOn": ["a", "gone"]})), |name| (name == "a").then_some(&a));
+    let a = std::sync::Arc::new(ticket(&json!({"dependsOn": ["b", "a"]})));
+    let found = reachable(&ticket(&json!({"dependsOn": ["a", "gone"]})), |name| (name == "a").then(|| a.clone()));
     assert_eq!(found.keys().collect::<Vec<_>>(), ["a"]);
 }

@@ -315,6 +315,7 @@ fn start_record(operator: &Operator, state: &State, name: &str) -> Option<Pass> 
             holder: Holder::Nobody,
             pods: Some(pods),
             answer: None,
+            relabelled: false,
             now: at(state.clock),
         },
         &state.api,
@@ -351,6 +352,7 @@ fn pods(view: &WorkloadView) -> Vec<PodView> {
     vec![PodView {
         name: "web-1".into(),
         images: vec![ContainerImage { container: "web".into(), image }],
+        terminating: false,
         ready: !broken && view.complete(),
         fatal: broken.then(|| RootCause { pod: None, container: None, reason: "ImagePullBackOff".into(), message: String::new() }),
         hint: None,
@@ -420,6 +422,7 @@ fn perform_record(api: &mut Api, cache: &mut Api, mut world: RecordWorld, step: 
                 }
                 Err(why) => world.answer = Some(Answer::Refused(why)),
             }
+            world.relabelled |= purpose == Purpose::Relabel;
             let view = view(&api.workload);
             world.holder = holder(&view, api);
             world.workload = WorkloadSeen::Live(Box::new(view));

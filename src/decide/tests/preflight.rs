@@ -10,7 +10,9 @@ use crate::decide::request::resolve;
 fn reason(workload: &Value, target: &Value, holder: &Holder) -> Option<&'static str> {
     let ticket = ticket(&json!({"targets": [target]}));
     let targets = resolve(&ticket);
-    check(Asker { ticket_uid: "ticket-uid", targets: &targets }, &targets[0], &view(workload), holder).err().map(|o| o.reason)
+    check(Asker { ticket_uid: "ticket-uid", targets: &targets, record: None }, &targets[0], &view(workload), holder)
+        .err()
+        .map(|o| o.reason)
 }
 
 fn images(image: &str) -> Vec<ContainerImage> {
@@ -26,6 +28,7 @@ fn marked(mut workload: Value, set: &str, undo: &str, succeeded: bool) -> Value 
         set: images(set),
         undo: images(undo),
         succeeded,
+        fenced: None,
     };
     workload["metadata"]["annotations"][MARKER_ANNOTATION] = json!(serde_json::to_string(&marker).unwrap());
     workload
