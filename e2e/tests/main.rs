@@ -32,7 +32,7 @@ use harness::cluster::Cluster;
 use libtest_mimic::{Arguments, Trial};
 
 /// Tests that run side by side: most of their time is waiting.
-const THREADS: usize = 6;
+const THREADS: usize = 4;
 
 type Test = fn(&Arc<Cluster>) -> futures::future::BoxFuture<'_, ()>;
 

@@ -50,6 +50,8 @@ pub struct Context {
     pub fresh_records: Fresh<Deployment>,
     /// Reads of a workload made for a record that was just created, so that its first step need not read again.
     handoff: Mutex<HashMap<(String, String), (WorkloadView, Holder)>>,
+    /// Versions of workloads after own writes, while they are watched.
+    written: Mutex<HashMap<Workload, u64>>,
     /// Pods of rollouts that take their time.
     pub pods: PodWatches,
     /// Pauses between looks at what nobody can watch.
@@ -101,6 +103,7 @@ impl Context {
             fresh_tickets: Fresh::default(),
             fresh_records: Fresh::default(),
             handoff: Mutex::default(),
+            written: Mutex::default(),
             pods: parts.pods,
             rechecks: Backoffs::new(RECHECK.0, RECHECK.1),
             retries: Backoffs::new(RETRY.0, RETRY.1),
@@ -172,6 +175,23 @@ impl Context {
     pub fn take_handoff(&self, record: &Deployment) -> Option<(WorkloadView, Holder)> {
         let mut handoff = self.handoff.lock().unwrap_or_else(PoisonError::into_inner);
         handoff.remove(&handoff_key(record))
+    }
+
+    /// Remembers an own write of a workload.
+    pub fn wrote_workload(&self, view: &WorkloadView) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.extend(view.version.map(|version| (view.workload.clone(), version)));
+    }
+
+    /// Whether a cached workload is older than the last own write of it.
+    pub fn is_outdated(&self, cached: &WorkloadView) -> bool {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(&cached.workload).is_some_and(|version| cached.version < Some(*version))
+    }
+
+    /// Forgets the own writes of a workload that is watched no longer.
+    pub fn forget_workload(&self, workload: &Workload) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).remove(workload);
     }
 
     /// Forgets what is remembered of a ticket that is gone.

@@ -61,6 +61,8 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
     let (workload, holder) = match handoff {
         Some((view, holder)) => (WorkloadSeen::Live(Box::new(view)), holder),
         None => match ctx.rolling_workload(&record.spec.workload) {
+            // What is let go already may still look held.
+            Some(view) if finished(record) && ctx.is_outdated(&view) => (WorkloadSeen::Unread, Holder::Nobody),
             Some(view) => (WorkloadSeen::Watched(Box::new(view)), Holder::Nobody),
             None => (WorkloadSeen::Unread, Holder::Nobody),
         },
@@ -133,6 +135,7 @@ impl Pass<'_> {
             Reply::Ok(view) => {
                 self.audit(&format!("Workload{purpose:?}"), &images(self.images_of(purpose)));
                 let uid = view.uid.clone();
+                self.ctx.wrote_workload(&view);
                 self.world.workload = WorkloadSeen::Live(Box::new(view));
                 self.report_patch(purpose, &uid);
             }

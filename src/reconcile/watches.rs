@@ -24,6 +24,7 @@ use crate::api::ticket::Ticket;
 use crate::operator::health::{Heartbeat, Vitals};
 use crate::operator::metrics::Metrics;
 use crate::operator::settings::Settings;
+use crate::workload::Rollable;
 
 /// Runs the reconcilers of one scope (a namespace, or `None` for the whole cluster) until the process ends.
 pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>, metrics: Arc<Metrics>, vitals: Arc<Vitals>) {
@@ -143,7 +144,10 @@ fn workload_kind(ctx: &Arc<Context>) -> Kind<AppsDeployment> {
     let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
     Kind {
         changed: Box::new(move |w| routes::workload_changed(w, &changed.records)),
-        deleted: Box::new(move |w| routes::workload_released(w, &deleted.tickets, &deleted.records)),
+        deleted: Box::new(move |w| {
+            deleted.forget_workload(&w.view().workload);
+            routes::workload_released(w, &deleted.tickets, &deleted.records)
+        }),
         everything: Box::new(move || Wake { records: all(&everything.records), ..Wake::default() }),
     }
 }

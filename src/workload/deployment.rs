@@ -27,6 +27,7 @@ impl Rollable for Deployment {
                 name: self.name_any(),
             },
             uid: self.uid().unwrap_or_default(),
+            version: self.resource_version().and_then(|v| v.parse().ok()),
             generation: self.metadata.generation.unwrap_or_default(),
             observed_generation: status.observed_generation.unwrap_or_default(),
             marker: self.annotations().get(MARKER_ANNOTATION).cloned(),

@@ -35,6 +35,8 @@ pub struct WorkloadView {
     pub workload: Workload,
     /// `metadata.uid`.
     pub uid: String,
+    /// `metadata.resourceVersion`, if it can be compared (Kubernetes 1.35 guarantees it). Only ever used to save a request.
+    pub version: Option<u64>,
     /// `metadata.generation`.
     pub generation: i64,
     /// `status.observedGeneration`.
