@@ -122,6 +122,7 @@ struct Scenario {
     operators: usize,
     crashes: u8,
     moves: &'static [Move],
+    most_moves: u8,
     lenient: bool,
 }
 
@@ -171,7 +172,7 @@ impl Model for Scenario {
         if state.ticks < 1 {
             actions.push(Action::Tick);
         }
-        if state.moves < 1 {
+        if state.moves < self.most_moves {
             actions.extend(self.moves.iter().copied().map(Action::User));
         }
     }
@@ -248,7 +249,7 @@ fn ended_right(state: &State) -> bool {
         let stalled = find_condition(&status.conditions, reason::STALLED).is_some();
         match status.state {
             Some(TicketState::Done) => api.touched || live == wanted(t),
-            Some(TicketState::ReadyForDeployment) if t.spec.manual_override => true,
+            _ if t.spec.manual_override => true,
             Some(TicketState::ReadyForDeployment) => stalled,
             _ => live != BAD && live != NEW || api.records.values().any(|r| ended(r, reason::is_success)),
         }
@@ -478,7 +479,11 @@ fn user(api: &mut Api, what: Move) {
         }
     };
     match what {
-        Move::EditImage => edit(&mut api.ticket, &|t| t.spec.targets[0].image = "ghcr.io/acme/web:3".into()),
+        Move::EditImage => {
+            edit(&mut api.ticket, &|t| t.spec.targets[0].image = "ghcr.io/acme/web:3".into());
+            // A new request may write over what a person set before it.
+            api.theirs = false;
+        }
         Move::TakeBack => edit(&mut api.ticket, &|t| t.spec.state = Some(TicketState::Active)),
         Move::Override => edit(&mut api.ticket, &|t| t.spec.manual_override = true),
         Move::Delete => api.ticket = None,
@@ -556,34 +561,34 @@ const EVERY_MOVE: &[Move] =
 #[test]
 fn one_operator_crashing_at_any_step() {
     for image in [NEW, BAD] {
-        check(Scenario { image, operators: 1, crashes: 2, moves: &[], lenient: false }, &Visit::Breadth);
+        check(Scenario { image, operators: 1, crashes: 2, moves: &[], most_moves: 0, lenient: false }, &Visit::Breadth);
     }
 }
 
 #[test]
 fn one_operator_and_a_user() {
     for image in [NEW, BAD] {
-        check(Scenario { image, operators: 1, crashes: 1, moves: EVERY_MOVE, lenient: false }, &Visit::Walks);
+        check(Scenario { image, operators: 1, crashes: 1, moves: EVERY_MOVE, most_moves: 2, lenient: false }, &Visit::Walks);
     }
 }
 
 #[test]
 fn two_operators() {
     for image in [NEW, BAD] {
-        check(Scenario { image, operators: 2, crashes: 1, moves: &[], lenient: false }, &Visit::Walks);
+        check(Scenario { image, operators: 2, crashes: 1, moves: &[], most_moves: 0, lenient: false }, &Visit::Walks);
     }
 }
 
 #[test]
 fn two_operators_and_a_user() {
     for image in [NEW, BAD] {
-        check(Scenario { image, operators: 2, crashes: 1, moves: EVERY_MOVE, lenient: false }, &Visit::Walks);
+        check(Scenario { image, operators: 2, crashes: 1, moves: EVERY_MOVE, most_moves: 2, lenient: false }, &Visit::Walks);
     }
 }
 
 /// A checker that misses what is wrong proves nothing: an API server that ignores the tests of a patch must be found out.
 #[test]
 fn the_model_finds_what_is_wrong() {
-    let broken = Scenario { image: BAD, operators: 2, crashes: 1, moves: EVERY_MOVE, lenient: true };
+    let broken = Scenario { image: BAD, operators: 2, crashes: 1, moves: EVERY_MOVE, most_moves: 2, lenient: true };
     assert!(find_wrong(broken, &Visit::Walks).is_some());
 }
