@@ -40,13 +40,7 @@ const TOGETHER: usize = 60;
 
 #[tokio::main]
 async fn main() {
-    let cluster = Arc::new(Cluster::start(&["--fsync"]));
-    let kubectl = std::process::Command::new(cluster.program("kubectl"))
-        .args(["apply", "--server-side", "-f", "crds/"])
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .current_dir(harness::ROOT)
-        .output();
-    assert!(kubectl.is_ok_and(|o| o.status.success()));
+    let cluster = Arc::new(Cluster::with_crds(&["--fsync"]));
     let scene = Scene::new(&cluster, "bench").await;
     let names: Vec<_> = (0..TOGETHER).map(|i| format!("app-{i}")).collect();
     future::join_all(names.iter().map(|n| scene.workload(n, "ghcr.io/acme/app:0", 2))).await;

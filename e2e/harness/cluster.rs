@@ -43,6 +43,21 @@ impl Cluster {
         Self { child, control: Mutex::new(control), replies: Mutex::new(replies), facts }
     }
 
+    /// Starts one with the CRDs installed, as the chart's users have them.
+    pub fn with_crds(options: &[&str]) -> Self {
+        let cluster = Self::start(options);
+        cluster.run("kubectl", &["apply", "--server-side", "-f", "crds/"]);
+        cluster
+    }
+
+    /// Runs a program that came with the control plane as its administrator, which must succeed; its output.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(self.program(program));
+        let output = command.args(arguments).env("KUBECONFIG", self.kubeconfig()).current_dir(ROOT).output().unwrap();
+        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Path of the administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.fact("kubeconfig").into()

@@ -95,7 +95,7 @@ pub async fn restart_writes_nothing(cluster: &Arc<Cluster>) {
 /// The API server goes away in the middle of a rollout and comes back.
 pub async fn api_server_restarts(_: &Arc<Cluster>) {
     // A control plane of its own: the others must not notice.
-    let own = Arc::new(crate::start_control_plane());
+    let own = Arc::new(Cluster::with_crds(&[]));
     let scene = Scene::new(&own, "api-server-restarts").await;
     scene.workload("web", "ghcr.io/acme/web:1", 2).await;
     scene.apply(&ready_ticket("iss-1", "web", "ghcr.io/acme/web:slow"));

@@ -12,7 +12,7 @@ const NAMESPACE: &str = "trackdown-system";
 
 pub async fn every_page_runs(_: &Arc<Cluster>) {
     let own = Cluster::start(&[]);
-    helm(&own, &["install", "trackdown", "charts/trackdown", "--namespace", NAMESPACE, "--create-namespace"]);
+    own.run("helm", &["install", "trackdown", "charts/trackdown", "--namespace", NAMESPACE, "--create-namespace"]);
     let operator = Operator::start(&own, NAMESPACE, "trackdown-0");
     operator.wait_ready();
     let mut pages: Vec<_> = std::fs::read_dir(Path::new(ROOT).join("docs")).unwrap().map(|e| e.unwrap().path()).collect();
@@ -30,23 +30,23 @@ pub async fn every_page_runs(_: &Arc<Cluster>) {
     assert!(ran >= 5, "only {ran} pages have commands");
 
     // What the chart brought, it takes away again; tickets, records and their definitions stay.
-    helm(&own, &["uninstall", "trackdown", "--namespace", NAMESPACE]);
-    let kept = kubectl(&own, &["get", "crds", "--output=name"]);
+    own.run("helm", &["uninstall", "trackdown", "--namespace", NAMESPACE]);
+    let kept = own.run("kubectl", &["get", "crds", "--output=name"]);
     assert!(kept.contains("tickets.trackdown.dev") && kept.contains("deployments.trackdown.dev"), "{kept}");
-    let left = kubectl(&own, &["get", "validatingadmissionpolicies,clusterroles,clusterrolebindings", "--output=name"]);
+    let left = own.run("kubectl", &["get", "validatingadmissionpolicies,clusterroles,clusterrolebindings", "--output=name"]);
     assert!(!left.contains("trackdown"), "{left}");
 }
 
 /// Examples and the rendered install are accepted by the API server, and kustomize builds what it is said to build.
 pub async fn manifests_are_accepted(_: &Arc<Cluster>) {
     let own = Cluster::start(&[]);
-    kubectl(&own, &["apply", "--server-side", "-f", "manifests/install.yaml"]);
-    kubectl(&own, &["wait", "--for=condition=Established", "crd/tickets.trackdown.dev", "--timeout=30s"]);
-    kubectl(&own, &["apply", "--dry-run=server", "-f", "manifests/examples/"]);
-    let built = kubectl(&own, &["kustomize", "manifests/kustomize/example/overlay"]);
+    own.run("kubectl", &["apply", "--server-side", "-f", "manifests/install.yaml"]);
+    own.run("kubectl", &["wait", "--for=condition=Established", "crd/tickets.trackdown.dev", "--timeout=30s"]);
+    own.run("kubectl", &["apply", "--dry-run=server", "-f", "manifests/examples/"]);
+    let built = own.run("kubectl", &["kustomize", "manifests/kustomize/example/overlay"]);
     let expected = std::fs::read_to_string(Path::new(ROOT).join("manifests/kustomize/example/expected.yaml")).unwrap();
     assert_eq!(built, expected);
-    kubectl(&own, &["delete", "-f", "manifests/install.yaml", "--wait=false"]);
+    own.run("kubectl", &["delete", "-f", "manifests/install.yaml", "--wait=false"]);
 }
 
 /// The `sh` blocks of a page, in order.
@@ -67,7 +67,7 @@ fn commands(page: &str) -> String {
 fn run(cluster: &Cluster, page: &Path, script: &str, operator: &Operator) {
     let name = page.file_stem().unwrap().to_string_lossy().to_lowercase();
     let namespace = format!("docs-{name}");
-    kubectl(cluster, &["create", "namespace", &namespace]);
+    cluster.run("kubectl", &["create", "namespace", &namespace]);
     let kubeconfig = Path::new(ROOT).join("target/e2e").join(format!("{namespace}.kubeconfig"));
     std::fs::create_dir_all(kubeconfig.parent().unwrap()).unwrap();
     std::fs::copy(cluster.kubeconfig(), &kubeconfig).unwrap();
@@ -86,23 +86,4 @@ fn run(cluster: &Cluster, page: &Path, script: &str, operator: &Operator) {
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}:\n{}\n{}\n{}", page.display(), text(&output.stdout), text(&output.stderr), operator.log());
-}
-
-fn kubectl(cluster: &Cluster, arguments: &[&str]) -> String {
-    program(cluster, "kubectl", arguments)
-}
-
-fn helm(cluster: &Cluster, arguments: &[&str]) {
-    program(cluster, "helm", arguments);
-}
-
-fn program(cluster: &Cluster, name: &str, arguments: &[&str]) -> String {
-    let output = Command::new(cluster.program(name))
-        .args(arguments)
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .current_dir(ROOT)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }

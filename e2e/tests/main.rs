@@ -76,7 +76,7 @@ fn main() {
     let any = !arguments.list && tests.iter().any(|(name, _)| wanted(name));
     let cluster = any.then(|| {
         let _ = std::fs::remove_dir_all(std::path::Path::new(harness::ROOT).join("target/e2e"));
-        Arc::new(start_control_plane())
+        Arc::new(Cluster::with_crds(&[]))
     });
     let trials = tests.into_iter().map(|(name, test)| {
         let cluster = cluster.clone();
@@ -89,17 +89,4 @@ fn main() {
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     drop(cluster);
     conclusion.exit();
-}
-
-/// A control plane with the CRDs installed, as the chart's users have them.
-pub fn start_control_plane() -> Cluster {
-    let cluster = Cluster::start(&[]);
-    let output = std::process::Command::new(cluster.program("kubectl"))
-        .args(["apply", "--server-side", "-f", "crds/"])
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .current_dir(harness::ROOT)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    cluster
 }

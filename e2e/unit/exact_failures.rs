@@ -7,6 +7,7 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
+use kube::runtime::controller::Action;
 use kube::runtime::reflector;
 use serde_json::{Value, json};
 use tower_test::mock::{self, Handle};
@@ -120,6 +121,18 @@ async fn intended() -> (Ticket, Deployment) {
     (serde_json::from_value(named).unwrap(), serde_json::from_value(created).unwrap())
 }
 
+/// A pass of the record whose patch is answered like this.
+async fn patch_answered(response: Response<Body>) -> (Server, tokio::task::JoinHandle<Result<Action, Error>>) {
+    let (named, record) = intended().await;
+    let (ctx, mut server) = context(&[named], std::slice::from_ref(&record));
+    let pass = tokio::spawn(deployment::reconcile(Arc::new(record), ctx));
+    let (_, send) = expect(&mut server, "GET", WORKLOAD).await;
+    send.send_response(answer(200, &workload("web:1")));
+    let (_, send) = expect(&mut server, "PATCH", WORKLOAD).await;
+    send.send_response(response);
+    (server, pass)
+}
+
 #[tokio::test]
 async fn a_status_that_does_not_stay_stops_the_operator() {
     let (ctx, mut server) = context(&[ready()], &[]);
@@ -186,13 +199,7 @@ async fn a_lost_reply_is_found_out_by_reading() {
 /// The answer is a refusal and the workload has moved: nothing was written, and a new attempt follows without a try being used.
 #[tokio::test]
 async fn a_failed_test_ends_the_attempt_unwritten() {
-    let (named, record) = intended().await;
-    let (ctx, mut server) = context(&[named], std::slice::from_ref(&record));
-    let pass = tokio::spawn(deployment::reconcile(Arc::new(record), ctx));
-    let (_, send) = expect(&mut server, "GET", WORKLOAD).await;
-    send.send_response(answer(200, &workload("web:1")));
-    let (_, send) = expect(&mut server, "PATCH", WORKLOAD).await;
-    send.send_response(failure(422, "Invalid"));
+    let (mut server, pass) = patch_answered(failure(422, "Invalid")).await;
     let mut moved = workload("web:1");
     moved["metadata"]["generation"] = json!(5);
     let (_, send) = expect(&mut server, "GET", WORKLOAD).await;
@@ -209,13 +216,7 @@ async fn a_failed_test_ends_the_attempt_unwritten() {
 #[tokio::test]
 async fn server_errors_end_the_pass() {
     for (code, reason) in [(500, "InternalError"), (503, "ServiceUnavailable"), (504, "Timeout"), (429, "TooManyRequests")] {
-        let (named, record) = intended().await;
-        let (ctx, mut server) = context(&[named], std::slice::from_ref(&record));
-        let pass = tokio::spawn(deployment::reconcile(Arc::new(record), ctx));
-        let (_, send) = expect(&mut server, "GET", WORKLOAD).await;
-        send.send_response(answer(200, &workload("web:1")));
-        let (_, send) = expect(&mut server, "PATCH", WORKLOAD).await;
-        send.send_response(failure(code, reason));
+        let (_server, pass) = patch_answered(failure(code, reason)).await;
         assert!(matches!(pass.await.unwrap(), Err(Error::Api { .. })), "{code}");
     }
 }

@@ -107,13 +107,6 @@ impl Metrics {
         }
     }
 
-    /// A pass starts.
-    #[must_use]
-    pub fn reconcile_started(&self, kind: &'static str) -> Instant {
-        let _ = self.reconcile_seconds.get_or_create(&KindLabel { kind });
-        Instant::now()
-    }
-
     /// A pass ended.
     pub fn reconcile_ended(&self, started: Instant, kind: &'static str, error: Option<&Error>) {
         let outcome = if error.is_some() { "error" } else { "ok" };

@@ -34,9 +34,7 @@ where
     loop {
         let missing = match call("list", api.list_metadata(&ListParams::default().limit(1))).await {
             Ok(Reply::Ok(_)) => None,
-            Ok(Reply::NotFound | Reply::AlreadyExists) => {
-                Some(format!("CRD {name}: trackdown crds | kubectl apply --server-side -f -"))
-            }
+            Ok(Reply::NotFound) => Some(format!("CRD {name}: trackdown crds | kubectl apply --server-side -f -")),
             Ok(Reply::Refused(why)) => Some(format!("the right to list {name}: {why}")),
             Err(error) => Some(format!("the API server: {error}")),
         };

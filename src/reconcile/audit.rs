@@ -2,6 +2,8 @@
 //!
 //! Schema `trackdown.audit/v1` (documented in `docs/audit-log.md`): fields are only ever added.
 
+use crate::api::workload_ref::ContainerImage;
+
 /// Version of the line's fields.
 pub const SCHEMA: &str = "trackdown.audit/v1";
 
@@ -44,4 +46,11 @@ pub fn log(decision: &Decision<'_>) {
         workload = decision.workload,
         detail = decision.detail,
     );
+}
+
+/// Images as text: `<container>=<image>` of each.
+#[must_use]
+pub fn images(images: &[ContainerImage]) -> String {
+    let images = images.iter().map(|i| format!("{}={}", i.container, i.image));
+    images.collect::<Vec<_>>().join(" ")
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment as AppsDeployment;
+use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
@@ -17,6 +18,7 @@ use super::events::Publisher;
 use super::fresh::Fresh;
 use super::io::{Reply, call};
 use super::pods::PodWatches;
+use super::workloads;
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
@@ -148,7 +150,7 @@ impl Context {
     ///
     /// # Errors
     /// If the API server does not answer.
-    pub async fn holder(&self, view: &WorkloadView) -> Result<Holder, Error> {
+    async fn holder(&self, view: &WorkloadView) -> Result<Holder, Error> {
         let Some(marker) = view.marker().filter(|m| !m.succeeded) else { return Ok(Holder::Nobody) };
         let of_workload = |record: Deployment| {
             // A marker that names some other workload's record was not written by Trackdown.
@@ -160,9 +162,36 @@ impl Context {
         Ok(match self.read_record(&marker.namespace, &marker.record).await? {
             Reply::Ok(record) => of_workload(record),
             Reply::NotFound => Holder::Gone,
-            Reply::AlreadyExists => Holder::Unknown("unexpected answer".to_owned()),
             Reply::Refused(why) => Holder::Unknown(why),
         })
+    }
+
+    /// The workload, read from the API server, with what is known of the record its marker names.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub async fn read_workload(&self, workload: &Workload) -> Result<Reply<(WorkloadView, Holder)>, Error> {
+        Ok(match workloads::read(&self.client, workload).await? {
+            Reply::Ok(view) => {
+                let holder = self.holder(&view).await?;
+                Reply::Ok((view, holder))
+            }
+            Reply::NotFound => Reply::NotFound,
+            Reply::Refused(why) => Reply::Refused(why),
+        })
+    }
+
+    /// Turns the end of a pass into the time of the next.
+    pub fn next_pass(&self, key: &String, generation: Option<i64>, until: Option<Timestamp>, recheck: bool) -> Action {
+        self.retries.reset(key);
+        let again = if recheck {
+            Some(self.rechecks.pause(key, generation.unwrap_or_default()))
+        } else {
+            self.rechecks.reset(key);
+            None
+        };
+        let until = until.map(|t| Duration::try_from(t.duration_since(Self::now())).unwrap_or_default());
+        again.into_iter().chain(until).min().map_or_else(Action::await_change, Action::requeue)
     }
 
     /// Leaves a read of the workload for the record's first step.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
@@ -11,9 +10,7 @@ use super::audit::{self, Decision};
 use super::context::Context;
 use super::error::Error;
 use super::io::{Reply, call};
-use super::ticket::{images, refused, wait};
-use super::{STEPS_MAX, workloads};
-use crate::api::FIELD_MANAGER;
+use super::{STEPS_MAX, status, workloads};
 use crate::api::deployment::{Deployment, DeploymentStatus};
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::ContainerImage;
@@ -45,7 +42,7 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
             RecordStep::Wait { until, recheck, watch_pods } => {
                 pass.watch_pods(watch_pods);
                 let key = format!("record/{}/{}", pass.namespace, pass.name);
-                return Ok(wait(&ctx, &key, pass.world.record.metadata.generation, until, recheck));
+                return Ok(ctx.next_pass(&key, pass.world.record.metadata.generation, until, recheck));
             }
         }
         pass.world.now = Context::now();
@@ -94,21 +91,19 @@ impl Pass<'_> {
         let ticket = match call("read the ticket", api.get(&self.world.record.spec.ticket.name)).await? {
             Reply::Ok(ticket) => Some(ticket),
             Reply::NotFound => None,
-            Reply::AlreadyExists => return Err(Error::Conflict { action: "read the ticket" }),
-            Reply::Refused(why) => return Err(refused("read the ticket", why)),
+            Reply::Refused(why) => return Err(Error::refused("read the ticket", why)),
         };
         self.world.authority = authority(ticket.as_ref(), &self.world.record, true);
         Ok(())
     }
 
     async fn read_workload(&mut self) -> Result<(), Error> {
-        self.world.workload = match workloads::read(&self.ctx.client, &self.world.record.spec.workload).await? {
-            Reply::Ok(view) => {
-                self.world.holder = self.ctx.holder(&view).await?;
+        self.world.workload = match self.ctx.read_workload(&self.world.record.spec.workload).await? {
+            Reply::Ok((view, holder)) => {
+                self.world.holder = holder;
                 WorkloadSeen::Live(Box::new(view))
             }
             Reply::NotFound => WorkloadSeen::Missing,
-            Reply::AlreadyExists => WorkloadSeen::Unreadable("unexpected answer".to_owned()),
             Reply::Refused(why) => WorkloadSeen::Unreadable(why),
         };
         Ok(())
@@ -133,13 +128,13 @@ impl Pass<'_> {
         match workloads::patch(&self.ctx.client, &workload, patch, dry_run).await? {
             Reply::Ok(_) if dry_run => self.world.answer = Some(Answer::WouldAccept),
             Reply::Ok(view) => {
-                self.audit(&format!("Workload{purpose:?}"), &images(self.images_of(purpose)));
+                self.audit(&format!("Workload{purpose:?}"), &audit::images(self.images_of(purpose)));
                 let uid = view.uid.clone();
                 self.ctx.wrote_workload(&view);
                 self.world.workload = WorkloadSeen::Live(Box::new(view));
                 self.report_patch(purpose, &uid);
             }
-            Reply::NotFound | Reply::AlreadyExists => self.world.workload = WorkloadSeen::Missing,
+            Reply::NotFound => self.world.workload = WorkloadSeen::Missing,
             Reply::Refused(why) => {
                 self.world.answer = Some(Answer::Refused(why));
                 self.read_workload().await?;
@@ -150,24 +145,10 @@ impl Pass<'_> {
 
     async fn write_status(&mut self, status: DeploymentStatus) -> Result<(), Error> {
         let before = self.world.record.clone();
-        let mut sent = before.clone();
-        sent.status = Some(status);
-        let api: Api<Deployment> = Api::namespaced(self.ctx.client.clone(), &self.namespace);
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let answer = match call("write the record's status", api.replace_status(&self.name, &params, &sent)).await {
-            Ok(Reply::Ok(answer)) => answer,
-            Ok(Reply::Refused(why)) => return Err(refused("write the record's status", why)),
-            Ok(Reply::NotFound | Reply::AlreadyExists) | Err(Error::Conflict { .. }) => {
-                self.ctx.fresh_records.forget(&self.namespace, &self.name);
-                return Err(Error::Conflict { action: "write the record's status" });
-            }
-            Err(error) => return Err(error),
-        };
-        if serde_json::to_value(&answer.status).ok() != serde_json::to_value(&sent.status).ok() {
-            return Err(self.ctx.stop_for_old_crd("deployments.trackdown.dev"));
-        }
-        self.ctx.fresh_records.wrote(Some(&before), Arc::new(answer.clone()));
-        self.world.record = answer;
+        let sent = Deployment { status: Some(status), ..before.clone() };
+        let kind =
+            status::Kind { action: "write the record's status", crd: "deployments.trackdown.dev", fresh: &self.ctx.fresh_records };
+        self.world.record = status::write(self.ctx, &kind, &before, &sent).await?;
         if finished(&self.world.record) {
             self.report_end();
         }
@@ -207,7 +188,7 @@ impl Pass<'_> {
         let spec = &self.world.record.spec;
         let (warning, reason, text) = match purpose {
             Purpose::Forward => {
-                (false, "ImageSet", format!("ticket {} set {}{}", spec.ticket.id, images(&spec.images), self.old_manifest()))
+                (false, "ImageSet", format!("ticket {} set {}{}", spec.ticket.id, audit::images(&spec.images), self.old_manifest()))
             }
             Purpose::Rollback => {
                 (true, "ImageRolledBack", format!("rollout of ticket {} failed: previous images put back", spec.ticket.id))

@@ -25,6 +25,12 @@ pub enum Error {
         /// What was tried.
         action: &'static str,
     },
+    /// An object of that name exists.
+    #[error("{action}: it exists already")]
+    AlreadyExists {
+        /// What was tried.
+        action: &'static str,
+    },
     /// The API server dropped fields that were written.
     #[error(
         "the installed CRD {crd} is older than this operator: install its CRDs (trackdown crds | kubectl apply --server-side -f -)"
@@ -39,6 +45,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// A refusal where the operator's own rights and CRDs should not allow one.
+    #[must_use]
+    pub fn refused(action: &'static str, why: String) -> Self {
+        let status = kube::core::Status { message: why, code: 403, ..kube::core::Status::default() };
+        Self::Api { action, source: Box::new(kube::Error::Api(status.boxed())) }
+    }
+
     /// A bounded word for metrics.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -52,6 +65,7 @@ impl Error {
             },
             Self::Timeout { .. } => "timeout",
             Self::Conflict { .. } => "conflict",
+            Self::AlreadyExists { .. } => "already_exists",
             Self::CrdTooOld { .. } => "crd_too_old",
             Self::TooManySteps => "too_many_steps",
         }

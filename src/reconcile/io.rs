@@ -15,8 +15,6 @@ pub enum Reply<T> {
     Ok(T),
     /// It does not exist.
     NotFound,
-    /// It exists already.
-    AlreadyExists,
     /// The API server understood and refused, and changed nothing: rights, admission, or a failed test.
     Refused(String),
 }
@@ -24,7 +22,7 @@ pub enum Reply<T> {
 /// Waits for the answer to `call`.
 ///
 /// # Errors
-/// [`Error::Conflict`] for a lost optimistic lock; any failure after which it is not known whether the call had an effect.
+/// [`Error::Conflict`] for a lost optimistic lock, [`Error::AlreadyExists`] for a name that is taken; any failure after which it is not known whether the call had an effect.
 pub async fn call<T>(action: &'static str, call: impl Future<Output = kube::Result<T>>) -> Result<Reply<T>, Error> {
     let Ok(result) = tokio::time::timeout(ANSWER_WITHIN, call).await else {
         return Err(Error::Timeout { action, seconds: ANSWER_WITHIN.as_secs() });
@@ -33,7 +31,7 @@ pub async fn call<T>(action: &'static str, call: impl Future<Output = kube::Resu
         Ok(value) => Ok(Reply::Ok(value)),
         Err(kube::Error::Api(status)) => match (status.code, status.reason.as_str()) {
             (404, _) => Ok(Reply::NotFound),
-            (409, "AlreadyExists") => Ok(Reply::AlreadyExists),
+            (409, "AlreadyExists") => Err(Error::AlreadyExists { action }),
             (409, _) => Err(Error::Conflict { action }),
             (400 | 403 | 405 | 413 | 415 | 422, _) => Ok(Reply::Refused(status.message.clone())),
             _ => Err(Error::Api { action, source: Box::new(kube::Error::Api(status)) }),
@@ -48,7 +46,6 @@ impl<T> Reply<T> {
         match self {
             Self::Ok(value) => Reply::Ok(f(value)),
             Self::NotFound => Reply::NotFound,
-            Self::AlreadyExists => Reply::AlreadyExists,
             Self::Refused(why) => Reply::Refused(why),
         }
     }

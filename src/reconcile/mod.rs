@@ -10,6 +10,7 @@ pub mod fresh;
 pub mod io;
 pub mod pods;
 pub mod routes;
+pub mod status;
 pub mod ticket;
 pub mod watches;
 pub mod workloads;

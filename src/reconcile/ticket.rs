@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::api::PostParams;
@@ -13,11 +12,11 @@ use super::audit::{self, Decision};
 use super::context::Context;
 use super::error::Error;
 use super::io::{Reply, call};
-use super::{STEPS_MAX, workloads};
+use super::{STEPS_MAX, status};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{Ticket, TicketState, TicketStatus};
-use crate::api::workload_ref::{ContainerImage, Workload};
+use crate::api::workload_ref::Workload;
 use crate::decide::ticket::{Probe, RecordSeen, TicketStep, TicketWorld, decide};
 use crate::decide::{gates, notices, queue, request};
 
@@ -41,19 +40,6 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
         pass.world.now = Context::now();
     }
     Err(Error::TooManySteps)
-}
-
-/// Turns the end of a pass into the time of the next.
-pub(super) fn wait(ctx: &Context, key: &String, generation: Option<i64>, until: Option<Timestamp>, recheck: bool) -> Action {
-    ctx.retries.reset(key);
-    let again = if recheck {
-        Some(ctx.rechecks.pause(key, generation.unwrap_or_default()))
-    } else {
-        ctx.rechecks.reset(key);
-        None
-    };
-    let until = until.map(|t| Duration::try_from(t.duration_since(Context::now())).unwrap_or_default());
-    again.into_iter().chain(until).min().map_or_else(Action::await_change, Action::requeue)
 }
 
 fn gather(ctx: &Context, ticket: &Ticket) -> TicketWorld {
@@ -99,57 +85,35 @@ impl Pass<'_> {
     fn wait(&self, until: Option<Timestamp>, recheck: bool) -> Action {
         let ticket = &self.world.ticket;
         let key = format!("ticket/{}/{}", self.namespace, ticket.name_any());
-        wait(self.ctx, &key, ticket.metadata.generation, until, recheck)
+        self.ctx.next_pass(&key, ticket.metadata.generation, until, recheck)
     }
 
     async fn read_record(&mut self, name: &str) -> Result<(), Error> {
         let seen = match self.ctx.read_record(&self.namespace, name).await? {
             Reply::Ok(record) => RecordSeen::Found(Box::new(record)),
             Reply::NotFound => RecordSeen::Absent,
-            Reply::AlreadyExists => return Err(Error::Conflict { action: "read the record" }),
-            Reply::Refused(why) => return Err(refused("read the record", why)),
+            Reply::Refused(why) => return Err(Error::refused("read the record", why)),
         };
         self.world.records.insert(name.to_owned(), seen);
         Ok(())
     }
 
     async fn read_workload(&mut self, workload: Workload) -> Result<(), Error> {
-        let probe = match workloads::read(&self.ctx.client, &workload).await? {
-            Reply::Ok(view) => {
-                let holder = self.ctx.holder(&view).await?;
-                Probe::Found(Box::new(view), holder)
-            }
+        let probe = match self.ctx.read_workload(&workload).await? {
+            Reply::Ok((view, holder)) => Probe::Found(Box::new(view), holder),
             Reply::NotFound => Probe::Missing,
-            Reply::AlreadyExists => Probe::Unreadable("unexpected answer".to_owned()),
             Reply::Refused(why) => Probe::Unreadable(why),
         };
         self.world.probes.insert(workload, probe);
         Ok(())
     }
 
-    /// Writes the status with the resource version it was decided on. What the API server answers must be what was sent: if a
-    /// field is missing, the installed CRD does not know it, and nothing Trackdown remembers there would be safe.
     async fn write_status(&mut self, status: TicketStatus) -> Result<(), Error> {
         let before = self.world.ticket.clone();
-        let name = before.name_any();
-        let mut sent = before.clone();
-        sent.status = Some(status);
-        let api: Api<Ticket> = Api::namespaced(self.ctx.client.clone(), &self.namespace);
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let answer = match call("write the ticket's status", api.replace_status(&name, &params, &sent)).await {
-            Ok(Reply::Ok(answer)) => answer,
-            Ok(Reply::NotFound) | Err(Error::Conflict { .. }) => {
-                self.ctx.fresh_tickets.forget(&self.namespace, &name);
-                return Err(Error::Conflict { action: "write the ticket's status" });
-            }
-            Ok(Reply::Refused(why)) => return Err(refused("write the ticket's status", why)),
-            Ok(Reply::AlreadyExists) => return Err(Error::Conflict { action: "write the ticket's status" }),
-            Err(error) => return Err(error),
-        };
-        if serde_json::to_value(&answer.status).ok() != serde_json::to_value(&sent.status).ok() {
-            return Err(self.ctx.stop_for_old_crd("tickets.trackdown.dev"));
-        }
-        self.ctx.fresh_tickets.wrote(Some(&before), Arc::new(answer.clone()));
+        let sent = Ticket { status: Some(status), ..before.clone() };
+        let kind =
+            status::Kind { action: "write the ticket's status", crd: "tickets.trackdown.dev", fresh: &self.ctx.fresh_tickets };
+        let answer = status::write(self.ctx, &kind, &before, &sent).await?;
         self.note_intents(&before, &answer);
         self.world.ticket = answer;
         self.report(&before.status.unwrap_or_default());
@@ -177,19 +141,26 @@ impl Pass<'_> {
         if !matches!(reply, Ok(Reply::Ok(_))) {
             self.ctx.take_handoff(&record);
         }
-        match reply? {
-            Reply::Ok(created) => {
+        match reply {
+            Ok(Reply::Ok(created)) => {
                 self.ctx.fresh_records.wrote(None, Arc::new(created.clone()));
-                self.audit("RecordCreated", &created.spec.target, created.spec.attempt, &name, &images(&created.spec.images));
+                self.audit(
+                    "RecordCreated",
+                    &created.spec.target,
+                    created.spec.attempt,
+                    &name,
+                    &audit::images(&created.spec.images),
+                );
                 self.world.records.insert(name, RecordSeen::Found(Box::new(created)));
                 Ok(())
             }
-            Reply::AlreadyExists => self.read_record(&name).await,
-            Reply::Refused(why) => {
+            Err(Error::AlreadyExists { .. }) => self.read_record(&name).await,
+            Ok(Reply::Refused(why)) => {
                 self.world.records.insert(name, RecordSeen::Refused(why));
                 Ok(())
             }
-            Reply::NotFound => Err(Error::Conflict { action: "create the record" }),
+            Ok(Reply::NotFound) => Err(Error::Conflict { action: "create the record" }),
+            Err(error) => Err(error),
         }
     }
 
@@ -231,15 +202,4 @@ impl Pass<'_> {
             detail,
         });
     }
-}
-
-pub(super) fn images(images: &[ContainerImage]) -> String {
-    let images = images.iter().map(|i| format!("{}={}", i.container, i.image));
-    images.collect::<Vec<_>>().join(" ")
-}
-
-/// A refusal where the operator's own rights or CRDs should not allow one.
-pub(super) fn refused(action: &'static str, why: String) -> Error {
-    let status = kube::core::Status { message: why, code: 403, ..kube::core::Status::default() };
-    Error::Api { action, source: Box::new(kube::Error::Api(status.boxed())) }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{Stream, StreamExt, future, stream};
@@ -203,9 +204,9 @@ async fn control<K, F, Fut>(
             move |object, ctx: Arc<Context>| {
                 let reconcile = reconcile.clone();
                 Box::pin(async move {
-                    let timer = ctx.metrics.reconcile_started(kind);
+                    let started = Instant::now();
                     let result = reconcile(object, ctx.clone()).await;
-                    ctx.metrics.reconcile_ended(timer, kind, result.as_ref().err());
+                    ctx.metrics.reconcile_ended(started, kind, result.as_ref().err());
                     result
                 })
             },
