@@ -139,6 +139,40 @@ impl Scene {
         .await
     }
 
+    /// Any object as the API server gives it.
+    pub fn object(&self, kind: &str, name: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&["get", kind, name, "--output=json"])).unwrap()
+    }
+
+    /// Creates a workload of another kind with one container of its name, and waits until all its pods run.
+    pub fn workload_of(&self, kind: &str, name: &str, image: &str, spec: Value) {
+        let mut manifest = json!({
+            "apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name},
+            "spec": {
+                "selector": {"matchLabels": {"app": name}},
+                "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": name, "image": image}]}},
+            },
+        });
+        manifest["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        self.kubectl_with(&["create", "-f", "-"], &manifest);
+        self.wait_rolled_out(kind, name);
+    }
+
+    /// Waits until every pod of a workload runs its template and is ready.
+    pub fn wait_rolled_out(&self, kind: &str, name: &str) {
+        self.kubectl(&["rollout", "status", &format!("{}/{name}", kind.to_lowercase()), "--timeout=60s"]);
+    }
+
+    /// The pod template of a workload of any kind, byte for byte.
+    pub fn template_of(&self, kind: &str, name: &str) -> String {
+        self.object(kind, name)["spec"]["template"].to_string()
+    }
+
+    /// `kubectl` with a manifest on its standard input, which must succeed.
+    pub fn kubectl_with(&self, arguments: &[&str], manifest: &Value) -> String {
+        text(&self.try_kubectl(arguments, Some(&manifest.to_string())), &format!("kubectl {arguments:?} of {manifest}"))
+    }
+
     pub fn workloads(&self) -> Api<apps::v1::Deployment> {
         Api::default_namespaced(self.client.clone())
     }

@@ -70,10 +70,6 @@ pub async fn each_gate_says_why_and_opens(cluster: &Arc<Cluster>) {
     empty["spec"]["targets"] = json!([]);
     scene.apply(&empty);
     waits(&scene, "empty", "NoTargets", "spec.targets is empty").await;
-    let mut other = ready_ticket("stateful", "db", NEW);
-    other["spec"]["targets"][0]["workloadRef"] = json!({"kind": "StatefulSet"});
-    scene.apply(&other);
-    waits(&scene, "stateful", "UnsupportedKind", "spec.targets[db].workloadRef.kind StatefulSet").await;
 }
 
 fn merge(into: &mut Value, from: &Value) {

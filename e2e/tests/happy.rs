@@ -125,34 +125,6 @@ pub async fn sixteen_targets(cluster: &Arc<Cluster>) {
     }
 }
 
-/// In sequence: each target waits for the one before it, and one that fails stops the rest.
-pub async fn in_sequence(cluster: &Arc<Cluster>) {
-    let scene = Scene::new(cluster, "in-sequence").await;
-    for name in ["db", "api", "web"] {
-        scene.workload(name, "ghcr.io/acme/app:1", 1).await;
-    }
-    let mut ticket = ready_ticket("iss-1", "db", "ghcr.io/acme/app:2");
-    ticket["spec"]["targets"] = json!([
-        {"name": "db", "image": "ghcr.io/acme/app:2"},
-        {"name": "api", "image": "ghcr.io/acme/app:bad"},
-        {"name": "web", "image": "ghcr.io/acme/app:2"},
-    ]);
-    ticket["spec"]["rollout"] = json!({"order": "Sequential", "maxAttempts": 1});
-    scene.apply(&ticket);
-    scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await;
-    assert_eq!(scene.image("db").await, "ghcr.io/acme/app:2");
-    assert_eq!((scene.replica_sets("api").await, scene.replica_sets("web").await), (2, 1));
-    ticket["spec"]["targets"][1]["image"] = json!("ghcr.io/acme/app:3");
-    scene.apply(&ticket);
-    scene.wait_done("iss-1").await;
-    let patched = |records: &[trackdown::api::deployment::Deployment], target: &str| {
-        let last = records.iter().rfind(|r| r.spec.target == target).unwrap().status.clone().unwrap();
-        (last.patched_time, last.completion_time)
-    };
-    let records = scene.records("iss-1").await;
-    assert!(patched(&records, "api").1 <= patched(&records, "web").0);
-}
-
 /// A CRD kind named Deployment shadows nothing, and kubectl's own waiting works.
 pub async fn kubectl_behaves_as_expected(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "kubectl-behaves").await;

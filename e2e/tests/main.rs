@@ -24,7 +24,10 @@ mod interference;
 mod midway;
 mod program;
 mod queueing;
+mod rollback;
+mod sequence;
 mod unusual;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -47,7 +50,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let tests = tests![
-        happy::{ticket_becomes_a_rollout, budget_of_requests, idle_asks_for_nothing, several_targets, sixteen_targets, in_sequence, kubectl_behaves_as_expected},
+        happy::{ticket_becomes_a_rollout, budget_of_requests, idle_asks_for_nothing, several_targets, sixteen_targets, kubectl_behaves_as_expected},
         failing::{
             bad_image_rolls_back_and_stops, crash_loop_is_found, config_error_is_found, deadline_explains_itself, hold_leaves_the_bad_image,
             previous_is_never_the_bad_image, one_bad_target_of_two, new_image_starts_afresh, retry_by_annotation, quota_is_found,
@@ -62,6 +65,15 @@ fn main() {
         },
         interference::{set_image_is_contested, workload_deleted, record_deleted, scaler, label_removed, admission_pins_digests, marker_removed},
         unusual::{zero_replicas, recreate, max_unavailable_all, init_container_and_list, already_current},
+        workloads::{
+            stateful_set, daemon_set, stateful_set_comes_back, daemon_set_comes_back, broken_stateful_set_is_fixed_forward,
+            unsupported_strategies, argo_rollout, argo_rollout_is_taken_back,
+        },
+        sequence::{in_order, third_fails_and_all_come_back, another_image_starts_over, what_cannot_be_taken_back_stops_it},
+        rollback::{
+            to_what_ran_before, to_a_named_record, while_it_rolls_out, refuses_what_it_cannot, one_target_of_two, bad_old_image_stays,
+            one_target_done_again,
+        },
         queueing::{two_tickets_for_one_workload, many_tickets},
         crash::{kill_at_any_moment, kill_and_undo, two_replicas_at_once, restart_writes_nothing, api_server_restarts},
         admission::{

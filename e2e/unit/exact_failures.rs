@@ -17,6 +17,7 @@ use trackdown::operator::metrics::Metrics;
 use trackdown::reconcile::context::{Context, Parts};
 use trackdown::reconcile::error::Error;
 use trackdown::reconcile::pods::PodWatches;
+use trackdown::reconcile::workloads::RollingWorkloads;
 use trackdown::reconcile::{deployment, ticket};
 
 type Server = Handle<Request<Body>, Response<Body>>;
@@ -26,7 +27,6 @@ fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server)
     let (service, server) = mock::pair::<Request<Body>, Response<Body>>();
     let (ticket_store, mut ticket_writer) = reflector::store();
     let (record_store, mut record_writer) = reflector::store();
-    let (workload_store, _) = reflector::store();
     for ticket in tickets {
         ticket_writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(ticket.clone()));
     }
@@ -42,7 +42,12 @@ fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server)
         crd_too_old: Arc::default(),
         tickets: ticket_store,
         records: record_store,
-        workloads: workload_store,
+        workloads: RollingWorkloads {
+            deployments: reflector::store().0,
+            stateful_sets: reflector::store().0,
+            daemon_sets: reflector::store().0,
+            rollouts: reflector::store().0,
+        },
         pods: PodWatches::new(wake),
     });
     (Arc::new(context), server)

@@ -14,7 +14,7 @@ pub enum Action {
     /// Brings the workload to the ticket's images.
     #[default]
     Rollout,
-    /// Brings the workload back to the images of an earlier record.
+    /// Takes an earlier rollout back, or brings the workload to the images of an earlier record.
     Rollback,
 }
 
@@ -61,6 +61,24 @@ pub struct Base {
     pub healthy: bool,
 }
 
+/// Who asked for an attempt, and why: as it stood on the ticket when the attempt was made.
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Requester {
+    /// Who, as claimed on the ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub by: Option<String>,
+    /// Field manager that wrote the request: the fact beside the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub via: Option<String>,
+    /// Why: the reason given with the request, else the ticket's title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub reason: Option<String>,
+}
+
 /// One attempt to bring one workload to given images. Written by the operator only, never changed after it is created.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -82,8 +100,12 @@ It is no apps/v1 Deployment: `kubectl get deployments` still lists those, `kubec
     printcolumn(name = "Ticket", type_ = "string", json_path = ".spec.ticket.name"),
     printcolumn(name = "Workload", type_ = "string", json_path = ".spec.workload.name"),
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.images[0].image"),
+    printcolumn(name = "Before", type_ = "string", json_path = ".status.previousImages[0].image"),
     printcolumn(name = "Result", type_ = "string", json_path = ".status.conditions[?(@.type=='Succeeded')].reason"),
-    printcolumn(name = "Updated", type_ = "string", json_path = ".status.replicas.updated"),
+    printcolumn(name = "By", type_ = "string", json_path = ".spec.requestedBy.by"),
+    printcolumn(name = "Updated", type_ = "string", json_path = ".status.replicas.updated", priority = 1),
+    printcolumn(name = "Via", type_ = "string", json_path = ".spec.requestedBy.via", priority = 1),
+    printcolumn(name = "Why", type_ = "string", json_path = ".spec.requestedBy.reason", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.spec == oldSelf.spec")
         .message("a Deployment record is immutable: change the Ticket, which makes a new attempt")
@@ -105,10 +127,17 @@ pub struct DeploymentSpec {
     /// What this record does.
     #[serde(default)]
     pub action: Action,
-    /// For `Rollback`: the record it goes back to.
+    /// For `Rollback`: the record whose rollout is taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub rollback_of: Option<String>,
+    /// For `Rollback`: the earlier record whose images are brought back, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub rollback_to: Option<String>,
+    /// Who asked for it, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<Requester>,
     /// The workload that is changed.
     pub workload: Workload,
     /// The images it is brought to, by container.

@@ -17,6 +17,10 @@ pub const FIELD_MANAGER: &str = "trackdown";
 /// Annotation on a Ticket: any new, non-empty value asks for one more try of the targets that failed.
 pub const RETRY_ANNOTATION: &str = "trackdown.dev/retry-requested";
 
+/// Prefix of annotations on a Ticket: `retry.trackdown.dev/<target>` asks for one more rollout of that target alone, with the meaning of
+/// [`RETRY_ANNOTATION`], even of a target that is deployed.
+pub const TARGET_RETRY_PREFIX: &str = "retry.trackdown.dev/";
+
 /// Annotation on a workload that holds its [`marker::Marker`].
 pub const MARKER_ANNOTATION: &str = "trackdown.dev/deployment";
 

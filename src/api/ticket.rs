@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
-use super::deployment::{OnFailure, unobserved};
+use super::deployment::{OnFailure, Requester, unobserved};
 use super::workload_ref::WorkloadKind;
 
 /// Workflow states of a ticket, in order.
@@ -305,6 +305,7 @@ Trackdown never writes spec.",
     selectable = ".status.state",
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Eligible", type_ = "boolean", json_path = ".spec.automationEligible"),
+    printcolumn(name = "Targets", type_ = "string", json_path = ".status.deployedTargets"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -378,6 +379,9 @@ pub struct TicketSpec {
     /// How to roll out.
     #[serde(default)]
     pub rollout: RolloutSettings,
+    /// Take the deployment back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackRequest>,
 }
 
 /// What a rollout in flight is told by its ticket.
@@ -387,6 +391,60 @@ pub enum Stop {
     Rollback,
     /// End it and leave the workload as it is.
     Leave,
+}
+
+/// A request to take a deployment back.
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackRequest {
+    /// Any new value asks for one rollback; the same value again asks for nothing. At the ticket's creation it is only noted.
+    #[schemars(length(min = 1, max = 253))]
+    pub request: String,
+    /// Names of the targets to take back; default: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub targets: Vec<String>,
+    /// Name of an earlier record (`kubectl get tdep`) of the same workload, whose images are brought back; default: what ran before this
+    /// ticket's last rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub to: Option<String>,
+    /// Who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub reason: Option<String>,
+}
+
+/// Why a target is taken back.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum RollbackCause {
+    /// Somebody asked for it (`spec.rollback`).
+    Requested,
+    /// A later target of the same ticket failed (`rollout.order: Sequential`).
+    Compensation,
+}
+
+/// A rollback of one target that is asked for, in flight, or how the last request ended.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetRollback {
+    /// Why.
+    pub cause: RollbackCause,
+    /// The record whose rollout is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub of: Option<String>,
+    /// The record whose images are brought back, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub to: Option<String>,
+    /// Who asked, and why.
+    pub requested_by: Requester,
 }
 
 /// Where one target is.
@@ -417,6 +475,13 @@ pub struct TargetStatus {
     /// The attempt in flight is to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
+    /// The target is being taken back, or was. Absent again when something else is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<TargetRollback>,
+    /// Value of the `retry.trackdown.dev/<target>` annotation that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub last_handled_retry: Option<String>,
     /// How the last attempt ended: the reason of the record's `Succeeded` condition. Absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -538,6 +603,14 @@ pub struct TicketStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_retry: Option<String>,
+    /// Value of `spec.rollback.request` that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub last_handled_rollback: Option<String>,
+    /// How many of the targets run what the ticket asks for, e.g. `2/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub deployed_targets: Option<String>,
     /// Where each target is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Kinds of workload a target may name (all of API group `apps`).
+/// Kinds of workload a target may name: of API group `apps`, and Argo Rollouts' Rollout.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum WorkloadKind {
     /// `apps/v1` Deployment.
@@ -16,6 +16,8 @@ pub enum WorkloadKind {
     StatefulSet,
     /// `apps/v1` `DaemonSet`.
     DaemonSet,
+    /// `argoproj.io/v1alpha1` Rollout of Argo Rollouts: canary and blue-green.
+    Rollout,
 }
 
 impl fmt::Display for WorkloadKind {

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::request::{self, ResolvedTarget};
 use crate::api::condition::bounded;
 use crate::api::ticket::{Ticket, TicketState};
-use crate::api::workload_ref::{Workload, WorkloadKind};
+use crate::api::workload_ref::Workload;
 
 /// Something in the way.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,7 +72,7 @@ pub fn first_obstacle(
         .or_else(|| nothing_to_deploy(targets))
         .or_else(|| held_by_person(ticket))
         .or_else(|| expired(ticket, now))
-        .or_else(|| unsupported_target(ticket, targets))
+        .or_else(|| target_elsewhere(ticket, targets))
         .or_else(|| unfinished_dependency(ticket, dependencies))
 }
 
@@ -128,20 +128,14 @@ fn expired(ticket: &Ticket, now: Timestamp) -> Option<Obstacle> {
     Some(Obstacle::parked("Expired", format!("spec.deployBefore {} is over: set a later time to deploy", before.0)))
 }
 
-fn unsupported_target(ticket: &Ticket, targets: &[ResolvedTarget]) -> Option<Obstacle> {
+fn target_elsewhere(ticket: &Ticket, targets: &[ResolvedTarget]) -> Option<Obstacle> {
     let own = ticket.namespace().unwrap_or_default();
-    targets.iter().find_map(|t| {
-        let path = format!("spec.targets[{}].workloadRef", t.name);
-        if t.workload.namespace != own {
-            let message = format!(
-                "{path}.namespace is {}: a ticket deploys into its own namespace only; make the ticket there",
-                t.workload.namespace
-            );
-            return Some(Obstacle::parked("NamespaceNotAllowed", message));
-        }
-        (t.workload.kind != WorkloadKind::Deployment)
-            .then(|| Obstacle::parked("UnsupportedKind", format!("{path}.kind {} cannot be rolled out yet", t.workload.kind)))
-    })
+    let elsewhere = targets.iter().find(|t| t.workload.namespace != own)?;
+    let message = format!(
+        "spec.targets[{}].workloadRef.namespace is {}: a ticket deploys into its own namespace only; make the ticket there",
+        elsewhere.name, elsewhere.workload.namespace
+    );
+    Some(Obstacle::parked("NamespaceNotAllowed", message))
 }
 
 fn unfinished_dependency(ticket: &Ticket, dependencies: &Dependencies) -> Option<Obstacle> {

@@ -5,17 +5,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::reason;
+use crate::api::FIELD_MANAGER;
+use crate::api::deployment::Requester;
 use crate::api::ticket::{StateMetadata, TargetStatus, Ticket, TicketState, TicketStatus, Transition};
-use crate::api::{FIELD_MANAGER, RETRY_ANNOTATION};
 
 /// Transitions kept in `status.history`.
 pub const HISTORY_MAX: usize = 20;
 
-/// Longest retry token that is told apart from others, in characters.
-const TOKEN_MAX: usize = 1024;
+/// `source` of the transition that a rollback by hand makes.
+pub const ROLLBACK_SOURCE: &str = "spec.rollback";
 
-/// Takes a changed `spec.state` and a new retry token into the status. The API server refused illegal steps one by one; several
+/// Takes a changed `spec.state` into the status. The API server refused illegal steps one by one; several
 /// legal ones may arrive here as one, so none is refused again. Being asked (again) for the deployment is a new request for
 /// every target.
 pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, now: Timestamp) {
@@ -35,7 +35,6 @@ pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, now: Timestamp) {
         None if fresh => transition(status, TicketState::Planning, Attribution::default(), now),
         _ => {}
     }
-    take_in_retry(status, ticket, fresh);
 }
 
 /// Who moved a ticket, and why.
@@ -76,30 +75,25 @@ pub fn transition(status: &mut TicketStatus, to: TicketState, attribution: Attri
 pub fn new_request(entry: &mut TargetStatus) {
     entry.tries = 0;
     entry.request_hash = None;
-    if entry.result.is_some() {
+    if entry.result.is_some() || entry.record.is_none() {
         entry.record = None;
         entry.result = None;
         entry.message = None;
+        entry.rollback = None;
     }
 }
 
-fn take_in_retry(status: &mut TicketStatus, ticket: &Ticket, fresh: bool) {
-    let token = ticket.annotations().get(RETRY_ANNOTATION).filter(|t| !t.is_empty());
-    let Some(token) = token.map(|t| t.chars().take(TOKEN_MAX).collect::<String>()) else { return };
-    if status.last_handled_retry.as_ref() == Some(&token) {
-        return;
+/// Who asked for the deployment, and why.
+#[must_use]
+pub fn requester(ticket: &Ticket) -> Requester {
+    let asked = ticket.status.iter().flat_map(|s| &s.history).find(|t| t.to == TicketState::ReadyForDeployment);
+    let asked = asked.cloned().filter(|t| t.by.as_deref() != Some(FIELD_MANAGER) && t.source.as_deref() != Some(ROLLBACK_SOURCE));
+    let title = || Some(ticket.spec.title.clone());
+    match asked {
+        Some(asked) => Requester { by: asked.by, via: asked.via, reason: asked.reason.or_else(title) },
+        // The ticket was ready before: whoever changed the targets asked.
+        None => Requester { by: None, via: manager_of(ticket, &["f:targets"]), reason: title() },
     }
-    if !fresh {
-        let failed = status.targets.iter_mut().filter(|e| !e.result.as_deref().is_some_and(reason::is_success));
-        for entry in failed {
-            // An attempt in flight is what was asked for already; it only gets its tries back.
-            if entry.result.is_some() {
-                new_request(entry);
-            }
-            entry.tries = 0;
-        }
-    }
-    status.last_handled_retry = Some(token);
 }
 
 /// CI that deployed by itself says so with the request for `done`.
@@ -115,10 +109,11 @@ fn record_deployment_by_hand(status: &mut TicketStatus, ticket: &Ticket, to: Tic
 
 /// Claims count only if they came with the state: text that already stood there at the last transition is not this one's.
 fn attribution(status: &TicketStatus, ticket: &Ticket) -> Attribution {
-    let via = state_manager(ticket);
+    let via = manager_of(ticket, &["f:state"]);
     let claimed = ticket.spec.state_metadata.as_ref().map(claims).unwrap_or_default();
     let last = status.history.iter().map(|t| (&t.by, &t.reason, &t.source)).find(|(by, reason, source)| {
-        (by.is_some() || reason.is_some() || source.is_some()) && by.as_deref() != Some(FIELD_MANAGER)
+        let own = by.as_deref() == Some(FIELD_MANAGER) || source.as_deref() == Some(ROLLBACK_SOURCE);
+        !own && (by.is_some() || reason.is_some() || source.is_some())
     });
     let (by, reason, source) = claimed;
     if last == Some((&by, &reason, &source)) {
@@ -131,11 +126,12 @@ fn claims(meta: &StateMetadata) -> (Option<String>, Option<String>, Option<Strin
     (meta.transitioned_by.clone(), meta.transition_reason.clone(), meta.automation_source.clone())
 }
 
-/// Field manager of `spec.state`: the newest of those that own it.
-fn state_manager(ticket: &Ticket) -> Option<String> {
+/// Field manager of a field of the spec: the newest of those that own it.
+#[must_use]
+pub fn manager_of(ticket: &Ticket, path: &[&str]) -> Option<String> {
     let owners = ticket.managed_fields().iter().filter(|entry| {
-        let fields = entry.fields_v1.as_ref().map(|f| &f.0);
-        fields.and_then(|f| f.get("f:spec")).and_then(|s| s.get("f:state")).is_some_and(Value::is_object)
+        let spec = entry.fields_v1.as_ref().and_then(|f| f.0.get("f:spec"));
+        spec.and_then(|spec| path.iter().try_fold(spec, |fields, field| fields.get(field))).is_some_and(Value::is_object)
     });
     owners.max_by_key(|entry| entry.time.as_ref().map(|t| t.0)).and_then(|entry| entry.manager.clone())
 }

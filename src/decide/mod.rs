@@ -10,6 +10,7 @@ pub mod queue;
 pub mod reason;
 pub mod record;
 pub mod request;
+pub mod retry;
 pub mod status;
 pub mod ticket;
 

@@ -26,11 +26,17 @@ pub fn between(before: &TicketStatus, after: &TicketStatus) -> Vec<Notice> {
         let old = before.targets.iter().find(|e| e.name == entry.name);
         if old.map_or(0, |e| e.attempt) < entry.attempt {
             let record = entry.record.as_deref().unwrap_or_default();
-            notices.push(notice(false, "RolloutStarted", format!("{}: attempt {} (tdep/{record})", entry.name, entry.attempt)));
+            let what = if entry.rollback.is_some() { "RollbackStarted" } else { "RolloutStarted" };
+            notices.push(notice(false, what, format!("{}: attempt {} (tdep/{record})", entry.name, entry.attempt)));
         }
         if let Some(failure) = new_failure(old, entry) {
             notices.push(notice(true, failure, format!("{}: {}", entry.name, entry.message.as_deref().unwrap_or_default())));
         }
+    }
+    let taken_back = |s: &TicketStatus| s.targets.iter().any(|e| e.rollback.is_some());
+    if before.state.is_some() && before.last_handled_rollback != after.last_handled_rollback && !taken_back(after) {
+        let note = "spec.rollback: this ticket changed nothing that could be taken back; name a record in spec.rollback.to";
+        notices.push(notice(true, "NothingToTakeBack", note.to_owned()));
     }
     let done = |s: &TicketStatus| s.state == Some(TicketState::Done) && s.deployed_by.as_deref() == Some(FIELD_MANAGER);
     if done(after) && !done(before) {

@@ -71,11 +71,9 @@ pub struct Asker<'a> {
 /// # Errors
 /// What is in the way, for people.
 pub fn check(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: &Holder) -> Result<Plan, Obstacle> {
+    supported(view)?;
     let containers = containers(target, view)?;
     separate(asker, target, view, &containers)?;
-    if let Some(why) = &view.unsupported {
-        return Err(Obstacle::unwatched("UnsupportedWorkload", why.clone()).on(view.workload.to_string()));
-    }
     free(asker, target, view, holder)?;
     let images: Vec<_> =
         containers.into_iter().map(|container| ContainerImage { container, image: target.image.clone() }).collect();
@@ -87,13 +85,56 @@ pub fn check(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, hol
     // A record that was made, wrote, and got lost is made again and finds its own write: nothing is in its way.
     let lost = view.marker().is_some_and(|m| Some(m.record.as_str()) == asker.record);
     if !lost && all_same_or_pinned(&images, &live) {
-        healthy(target, view)?;
+        healthy(&images, view)?;
     } else if !lost {
-        writable(target, view)?;
+        writable(&images, view)?;
         replaces(target, &live)?;
     }
-    let base = Base { uid: view.uid.clone(), generation: view.generation, marker: view.marker.clone(), healthy: view.complete() };
-    Ok(Plan { images, base })
+    Ok(Plan { images, base: base(view) })
+}
+
+/// May these images be brought back to the target's workload as read.
+///
+/// # Errors
+/// What is in the way, for people.
+pub fn check_restore(
+    asker: Asker<'_>,
+    target: &ResolvedTarget,
+    images: Vec<ContainerImage>,
+    view: &WorkloadView,
+    holder: &Holder,
+) -> Result<Plan, Obstacle> {
+    supported(view)?;
+    free(asker, target, view, holder)?;
+    if let Some(gone) = images.iter().find(|i| view.container(&i.container).is_none()) {
+        let message = format!("{} has no container {} any more, so it cannot be taken back", view.workload, gone.container);
+        return Err(Obstacle::unwatched("ContainerNotFound", message).on(view.workload.to_string()));
+    }
+    let lost = view.marker().is_some_and(|m| Some(m.record.as_str()) == asker.record);
+    if !lost && all_same_or_pinned(&images, &view.images_of(&images)) {
+        healthy(&images, view)?;
+    } else if !lost {
+        writable(&images, view)?;
+    }
+    Ok(Plan { images, base: base(view) })
+}
+
+fn base(view: &WorkloadView) -> Base {
+    Base { uid: view.uid.clone(), generation: view.generation, marker: view.marker.clone(), healthy: view.complete() }
+}
+
+fn supported(view: &WorkloadView) -> Result<(), Obstacle> {
+    let Some(why) = &view.unsupported else { return Ok(()) };
+    let message = format!("{} cannot be rolled out: {why}", view.workload);
+    Err(Obstacle::unwatched("UnsupportedWorkload", message).on(view.workload.to_string()))
+}
+
+/// Images in a sentence: the image, or each container's where they differ.
+fn text(images: &[ContainerImage]) -> String {
+    match images {
+        [first, others @ ..] if others.iter().all(|i| i.image == first.image) => first.image.clone(),
+        _ => images.iter().map(|i| format!("{}={}", i.container, i.image)).collect::<Vec<_>>().join(" "),
+    }
 }
 
 /// The images to go back to: those that run, unless they are what an attempt set that is not known to have ended well; then what
@@ -178,18 +219,22 @@ fn free(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: 
 }
 
 /// The workload runs the image already: that is success only if it really runs.
-fn healthy(target: &ResolvedTarget, view: &WorkloadView) -> Result<(), Obstacle> {
+fn healthy(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstacle> {
     if view.complete() {
         return Ok(());
     }
     let message = format!(
         "{} is set to {} already, but is not healthy ({} of {} pods updated, {} available): the ticket is done when it is",
-        view.workload, target.image, view.replicas.updated, view.replicas.desired, view.replicas.available
+        view.workload,
+        text(images),
+        view.replicas.updated,
+        view.replicas.desired,
+        view.replicas.available
     );
     Err(Obstacle::unwatched("NotHealthy", message).on(view.workload.to_string()))
 }
 
-fn writable(target: &ResolvedTarget, view: &WorkloadView) -> Result<(), Obstacle> {
+fn writable(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstacle> {
     if view.paused {
         let message = format!("{} is paused (spec.paused): kubectl rollout resume ends the wait", view.workload);
         return Err(Obstacle::unwatched("WorkloadPaused", message).on(view.workload.to_string()));
@@ -197,7 +242,9 @@ fn writable(target: &ResolvedTarget, view: &WorkloadView) -> Result<(), Obstacle
     if view.owner.is_gitops() && !view.consent {
         let message = format!(
             "{} is owned by {}: set image {} in Git, or allow Trackdown to write with the annotation trackdown.dev/write: allow on the workload",
-            view.workload, view.owner, target.image
+            view.workload,
+            view.owner,
+            text(images)
         );
         return Err(Obstacle::unwatched("GitOpsOwned", message).on(view.owner.to_string()));
     }

@@ -14,6 +14,9 @@ pub const STALLED: &str = "Stalled";
 /// Ticket waits: another attempt has the workload, or another ticket asked for it first.
 pub const WORKLOAD_HELD: &str = "WorkloadHeld";
 
+/// Ticket: its deployment was taken back, as was asked for.
+pub const TAKEN_BACK: &str = "TakenBack";
+
 /// Record: the workload is being changed, or its pods are being followed.
 pub const PROGRESSING: &str = "Progressing";
 /// Record: the API server refuses the write; it is tried again.
@@ -29,6 +32,9 @@ pub const ALREADY_CURRENT: &str = "AlreadyCurrent";
 pub const NOTHING_TO_RUN: &str = "NothingToRun";
 /// Record ended well: the API server would accept the write; nothing was written.
 pub const DRY_RUN: &str = "DryRun";
+
+/// Record ended well: the earlier images run again.
+pub const ROLLBACK_COMPLETE: &str = "RollbackComplete";
 
 /// Record failed; the previous images are back and healthy.
 pub const ROLLED_BACK: &str = "RolledBack";
@@ -48,8 +54,9 @@ pub const REJECTED: &str = "Rejected";
 pub const ROLLBACK_REQUIRES_GIT: &str = "RollbackRequiresGit";
 
 /// Every way a record can end.
-pub const RESULTS: [&str; 12] = [
+pub const RESULTS: [&str; 13] = [
     ROLLOUT_COMPLETE,
+    ROLLBACK_COMPLETE,
     ALREADY_CURRENT,
     NOTHING_TO_RUN,
     DRY_RUN,
@@ -69,5 +76,17 @@ pub const WORKLOAD_MOVED_ON: &str = "WorkloadMovedOn";
 /// Whether a record that ended for this reason ended well.
 #[must_use]
 pub fn is_success(result: &str) -> bool {
-    matches!(result, ROLLOUT_COMPLETE | ALREADY_CURRENT | NOTHING_TO_RUN | DRY_RUN)
+    matches!(result, ROLLOUT_COMPLETE | ROLLBACK_COMPLETE | ALREADY_CURRENT | NOTHING_TO_RUN | DRY_RUN)
+}
+
+/// Whether a target whose attempt ended for this reason runs what the ticket asks for, as far as the ticket's own mode goes.
+#[must_use]
+pub fn is_deployed(result: &str) -> bool {
+    is_success(result) && result != ROLLBACK_COMPLETE
+}
+
+/// Whether an attempt that ended for this reason changed the workload, and the change stayed.
+#[must_use]
+pub fn is_change(result: &str) -> bool {
+    matches!(result, ROLLOUT_COMPLETE | NOTHING_TO_RUN)
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::gates::Obstacle;
-use super::reason::{self, DEPLOYABLE, DEPLOYED, RECONCILING, STALLED};
+use super::reason::{self, DEPLOYABLE, DEPLOYED, RECONCILING, STALLED, TAKEN_BACK};
 use crate::api::condition::{Condition, ConditionStatus, MESSAGE_MAX, bounded, bounded_to, find_condition, set_condition};
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus, Waiting};
@@ -32,6 +32,13 @@ pub enum Situation {
     },
     /// Something is in the way.
     Waiting(Obstacle),
+    /// Something is in the way of a rollback that is asked for.
+    Held(Obstacle),
+    /// It was taken back.
+    TakenBack {
+        /// The record's message.
+        message: String,
+    },
     /// It failed for good.
     Failed {
         /// Why, as one word.
@@ -41,14 +48,22 @@ pub enum Situation {
     },
 }
 
-/// What an attempt in flight says, from its record.
+impl Situation {
+    /// Whether something is still to come by itself.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !matches!(self, Self::Deployed { .. } | Self::Failed { .. } | Self::TakenBack { .. })
+    }
+}
+
+/// What an attempt in flight says, from its record; `well`: while nothing is unusual.
 #[must_use]
-pub fn in_flight_text(record: &Deployment, entry: &TargetStatus, image: &str) -> (&'static str, String) {
+pub fn in_flight_text(record: &Deployment, well: (&'static str, String)) -> (&'static str, String) {
     let succeeded = record.status.as_ref().and_then(|s| find_condition(&s.conditions, reason::SUCCEEDED));
     match succeeded {
         Some(c) if c.reason == reason::ROLLING_BACK => (reason::ROLLING_BACK, c.message.clone()),
         Some(c) if c.reason == reason::WRITE_REFUSED => (reason::WRITE_REFUSED, c.message.clone()),
-        _ => rolling_text(entry, image),
+        _ => well,
     }
 }
 
@@ -64,6 +79,8 @@ pub fn project(status: &mut TicketStatus, ticket: &Ticket, situations: &[(String
     status.reason = Some(summary.reason.clone());
     status.message = Some(bounded(&summary.message));
     status.waiting = summary.waiting;
+    let deployed = situations.iter().filter(|(_, s)| matches!(s, Situation::Deployed { .. })).count();
+    status.deployed_targets = (!situations.is_empty()).then(|| format!("{deployed}/{}", situations.len()));
     let stalled = summary.blocked.is_some();
     status.blocked_reason = summary.blocked.as_deref().map(bounded).or_else(|| ticket.spec.blocked_reason.clone());
     within_bounds(status);
@@ -154,7 +171,9 @@ fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situat
     }
     in_flight(situations)
         .or_else(|| backing_off(situations))
+        .or_else(|| held(situations))
         .or_else(|| failed(situations))
+        .or_else(|| taken_back(situations))
         .or_else(|| waiting(state, situations))
         .unwrap_or_else(|| nothing_asked(state, ticket, situations))
 }
@@ -199,9 +218,54 @@ fn backing_off(situations: &[(String, Situation)]) -> Option<Summary> {
     })
 }
 
-fn failed(situations: &[(String, Situation)]) -> Option<Summary> {
+/// A rollback that is asked for and cannot start.
+fn held(situations: &[(String, Situation)]) -> Option<Summary> {
     let (reason, message) = tell(situations, |s| match s {
+        Situation::Held(o) => Some((o.reason.to_owned(), format!("to be taken back, but: {}", o.message))),
+        _ => None,
+    })?;
+    let on = situations.iter().find_map(|(_, s)| match s {
+        Situation::Held(o) => Some(o.on.clone()),
+        _ => None,
+    });
+    Some(Summary {
+        waiting: Some(Waiting { reason: reason.clone(), message: bounded(&message), on: on.flatten(), until: None }),
+        in_the_way: Some((reason.clone(), message.clone())),
+        reason,
+        message,
+        deployed: ConditionStatus::False,
+        reconciling: situations.iter().any(|(_, s)| matches!(s, Situation::Held(o) if o.moving)),
+        blocked: None,
+    })
+}
+
+/// Nothing failed, nothing is under way: what was asked for was taken back.
+fn taken_back(situations: &[(String, Situation)]) -> Option<Summary> {
+    let (_, message) = tell(situations, |s| match s {
+        Situation::TakenBack { message } => Some((String::new(), message.clone())),
+        _ => None,
+    })?;
+    let next = "to deploy again: change spec.targets, or set annotation trackdown.dev/retry-requested to a new value";
+    let message = format!("{}; {next}", bounded_to(&message, MESSAGE_MAX - next.len() - 2));
+    Some(Summary {
+        reason: TAKEN_BACK.to_owned(),
+        waiting: Some(Waiting { reason: TAKEN_BACK.to_owned(), message: message.clone(), ..Waiting::default() }),
+        in_the_way: Some((TAKEN_BACK.to_owned(), message.clone())),
+        message,
+        deployed: ConditionStatus::False,
+        reconciling: false,
+        blocked: None,
+    })
+}
+
+fn failed(situations: &[(String, Situation)]) -> Option<Summary> {
+    let (reason, _) = tell(situations, |s| match s {
         Situation::Failed { reason, message } => Some((reason.clone(), message.clone())),
+        _ => None,
+    })?;
+    // With what was taken back because of it.
+    let (_, message) = tell(situations, |s| match s {
+        Situation::Failed { message, .. } | Situation::TakenBack { message } => Some((String::new(), message.clone())),
         _ => None,
     })?;
     let next = "automation is off: change spec.targets, or set annotation trackdown.dev/retry-requested to a new value";

@@ -54,6 +54,22 @@ pub struct RunArgs {
     #[arg(long, env = "TRACKDOWN_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
 
+    /// Finished records kept for each workload. The last good one and those in use are always kept
+    #[arg(long, env = "TRACKDOWN_REVISION_HISTORY_LIMIT", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub revision_history_limit: u16,
+
+    /// Hosts HTTP checks of tickets may ask, beside the services of the target's own namespace: names, or *.example.com for all below
+    #[arg(long, env = "TRACKDOWN_CHECK_HOSTS", value_delimiter = ',', value_name = "HOST")]
+    pub check_hosts: Vec<String>,
+
+    /// Networks HTTP checks may reach although they are loopback, link-local or metadata addresses, e.g. 127.0.0.0/8
+    #[arg(long, env = "TRACKDOWN_CHECK_NETWORKS", value_delimiter = ',', value_name = "CIDR")]
+    pub check_networks: Vec<String>,
+
+    /// Let tickets run a Job of their own as a health check
+    #[arg(long, env = "TRACKDOWN_JOB_CHECKS", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    pub job_checks: bool,
+
     /// Let one replica work at a time. Safety does not depend on it, but several at once would do everything several times
     #[arg(long, env = "TRACKDOWN_LEADER_ELECTION", default_value_t = true, action = ArgAction::Set)]
     pub leader_election: bool,

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment as AppsDeployment;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
+use tokio::sync::Notify;
 
 use super::backoff::Backoffs;
 use super::error::Error;
@@ -18,14 +18,13 @@ use super::events::Publisher;
 use super::fresh::Fresh;
 use super::io::{Reply, call};
 use super::pods::PodWatches;
-use super::workloads;
+use super::workloads::{self, RollingWorkloads};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::decide::preflight::Holder;
 use crate::operator::metrics::Metrics;
-use crate::workload::Rollable;
 use crate::workload::view::WorkloadView;
 
 /// Waits nobody can watch: looked at again after 10 s, then ever less often, every 5 min at last.
@@ -45,7 +44,9 @@ pub struct Context {
     /// Records, cached.
     pub records: Store<Deployment>,
     /// Workloads with a rollout in flight, cached.
-    pub workloads: Store<AppsDeployment>,
+    pub workloads: RollingWorkloads,
+    /// Told when an Argo Rollout was read: Argo Rollouts may have been installed after this process started.
+    pub rollouts_found: Notify,
     /// Own writes of tickets.
     pub fresh_tickets: Fresh<Ticket>,
     /// Own writes of records.
@@ -85,7 +86,7 @@ pub struct Parts {
     /// See [`Context::records`].
     pub records: Store<Deployment>,
     /// See [`Context::workloads`].
-    pub workloads: Store<AppsDeployment>,
+    pub workloads: RollingWorkloads,
     /// See [`Context::pods`].
     pub pods: PodWatches,
 }
@@ -102,6 +103,7 @@ impl Context {
             tickets: parts.tickets,
             records: parts.records,
             workloads: parts.workloads,
+            rollouts_found: Notify::new(),
             fresh_tickets: Fresh::default(),
             fresh_records: Fresh::default(),
             handoff: Mutex::default(),
@@ -128,13 +130,7 @@ impl Context {
 
     /// The workload as last watched, while a rollout is in flight.
     pub fn rolling_workload(&self, workload: &Workload) -> Option<WorkloadView> {
-        match workload.kind {
-            WorkloadKind::Deployment => {
-                let found = self.workloads.get(&ObjectRef::new(&workload.name).within(&workload.namespace))?;
-                Some(found.view())
-            }
-            WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => None,
-        }
+        self.workloads.get(workload)
     }
 
     /// The record, read from the API server.
@@ -173,6 +169,9 @@ impl Context {
     pub async fn read_workload(&self, workload: &Workload) -> Result<Reply<(WorkloadView, Holder)>, Error> {
         Ok(match workloads::read(&self.client, workload).await? {
             Reply::Ok(view) => {
+                if workload.kind == WorkloadKind::Rollout {
+                    self.rollouts_found.notify_one();
+                }
                 let holder = self.holder(&view).await?;
                 Reply::Ok((view, holder))
             }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
@@ -37,6 +39,7 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
             RecordStep::ReadTicket => pass.read_ticket().await?,
             RecordStep::ReadWorkload => pass.read_workload().await?,
             RecordStep::ReadPods => pass.read_pods().await?,
+            RecordStep::DeletePod(pod) => pass.delete_pod(&pod).await?,
             RecordStep::Patch { purpose, patch } => pass.patch(purpose, *patch).await?,
             RecordStep::WriteStatus(status) => pass.write_status(*status).await?,
             RecordStep::Wait { until, recheck, watch_pods } => {
@@ -112,12 +115,27 @@ impl Pass<'_> {
     /// One list, so that the record says what really runs. A rollout is not failed because nobody may read its pods.
     async fn read_pods(&mut self) -> Result<(), Error> {
         let namespace = &self.world.record.spec.workload.namespace;
-        let api: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(self.ctx.client.clone(), namespace);
-        let params = kube::api::ListParams::default().labels(&self.selector());
+        let api: Api<Pod> = Api::namespaced(self.ctx.client.clone(), namespace);
+        let params = ListParams::default().labels(&self.selector());
         self.world.pods = Some(match call("list the pods", api.list(&params)).await? {
             Reply::Ok(pods) => pods.iter().map(PodView::from).collect(),
             _ => Vec::new(),
         });
+        Ok(())
+    }
+
+    /// Deletes a pod as it was looked at: one that has become ready meanwhile stays.
+    async fn delete_pod(&mut self, pod: &PodView) -> Result<(), Error> {
+        let namespace = &self.world.record.spec.workload.namespace;
+        let api: Api<Pod> = Api::namespaced(self.ctx.client.clone(), namespace);
+        let preconditions = Preconditions { uid: Some(pod.uid.clone()), resource_version: Some(pod.version.clone()) };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match call("delete the pod", api.delete(&pod.name, &params)).await? {
+            Reply::Refused(why) => self.world.answer = Some(Answer::Refused(why)),
+            Reply::Ok(_) => self.audit("PodDeleted", &pod.name),
+            Reply::NotFound => {}
+        }
+        self.world.pods.iter_mut().flatten().filter(|p| p.uid == pod.uid).for_each(|p| p.terminating = true);
         Ok(())
     }
 

@@ -1,6 +1,5 @@
 //! Which objects have to be looked at again when one changes. Pure.
 
-use k8s_openapi::api::apps::v1::Deployment as AppsDeployment;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
@@ -10,7 +9,7 @@ use crate::api::workload_ref::Workload;
 use crate::decide::gates::wants_workload;
 use crate::decide::preflight::finished;
 use crate::decide::request;
-use crate::workload::Rollable;
+use crate::workload::view::WorkloadView;
 
 /// Objects to be looked at.
 #[derive(Debug, Default)]
@@ -62,8 +61,7 @@ pub fn record_deleted(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
 /// A workload with a rollout in flight changed: the record its marker names, and every record in flight for it, should the marker
 /// be gone.
 #[must_use]
-pub fn workload_changed(workload: &AppsDeployment, records: &Store<Deployment>) -> Wake {
-    let view = workload.view();
+pub fn workload_changed(view: &WorkloadView, records: &Store<Deployment>) -> Wake {
     let mut wake = Wake::default();
     if let Some(marker) = view.marker() {
         wake.records.push(ObjectRef::new(&marker.record).within(&marker.namespace));
@@ -75,9 +73,8 @@ pub fn workload_changed(workload: &AppsDeployment, records: &Store<Deployment>) 
 
 /// A workload lost its label or is gone: besides, the tickets that wait for it.
 #[must_use]
-pub fn workload_released(workload: &AppsDeployment, tickets: &Store<Ticket>, records: &Store<Deployment>) -> Wake {
-    let waiting = waiting_for(&workload.view().workload, tickets);
-    Wake { tickets: waiting, ..workload_changed(workload, records) }
+pub fn workload_released(view: &WorkloadView, tickets: &Store<Ticket>, records: &Store<Deployment>) -> Wake {
+    Wake { tickets: waiting_for(&view.workload, tickets), ..workload_changed(view, records) }
 }
 
 fn waiting_for(workload: &Workload, tickets: &Store<Ticket>) -> Vec<ObjectRef<Ticket>> {

@@ -17,7 +17,7 @@ use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{Ticket, TicketState, TicketStatus};
 use crate::api::workload_ref::Workload;
-use crate::decide::ticket::{Probe, RecordSeen, TicketStep, TicketWorld, decide};
+use crate::decide::ticket::{Probe, RecordSeen, TicketStep, TicketWorld, decide, named_records};
 use crate::decide::{gates, notices, queue, request};
 
 /// One pass over a ticket: observe, decide, write, until there is nothing more to do.
@@ -44,8 +44,7 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
 
 fn gather(ctx: &Context, ticket: &Ticket) -> TicketWorld {
     let namespace = ticket.namespace().unwrap_or_default();
-    let named = ticket.status.iter().flat_map(|s| &s.targets).filter_map(|e| e.record.as_ref());
-    let records = named.filter_map(|name| {
+    let records = named_records(ticket).filter_map(|name| {
         let record = ctx.record(&namespace, name)?;
         Some((name.clone(), RecordSeen::Found(Box::new((*record).clone()))))
     });

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use futures::{Stream, StreamExt, future, stream};
-use k8s_openapi::api::apps::v1::Deployment as AppsDeployment;
+use futures::{StreamExt, future, stream};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
@@ -16,25 +17,30 @@ use serde::de::DeserializeOwned;
 
 use super::context::{Context, Parts};
 use super::error::Error;
+use super::io::{Reply, call};
 use super::pods::PodWatches;
 use super::routes::{self, Wake};
+use super::workloads::RollingWorkloads;
 use super::{deployment, ticket};
 use crate::api::ROLLING_LABEL;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
-use crate::operator::health::{Heartbeat, Vitals};
+use crate::operator::health::Vitals;
 use crate::operator::metrics::Metrics;
 use crate::operator::settings::Settings;
 use crate::workload::Rollable;
+use crate::workload::argo_rollout::Rollout;
 
 /// Runs the reconcilers of one scope (a namespace, or `None` for the whole cluster) until the process ends.
 pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>, metrics: Arc<Metrics>, vitals: Arc<Vitals>) {
     let (tickets, ticket_writer) = reflector::store::<Ticket>();
     let (records, record_writer) = reflector::store::<Deployment>();
-    let (workloads, workload_writer) = reflector::store::<AppsDeployment>();
+    let (deployments, deployment_writer) = reflector::store();
+    let (stateful_sets, stateful_set_writer) = reflector::store();
+    let (daemon_sets, daemon_set_writer) = reflector::store();
+    let (rollouts, rollout_writer) = reflector::store::<Rollout>();
     let (wake_tickets, woken_tickets) = unbounded();
     let (wake_records, woken_records) = unbounded();
-    let wakers = Wakers { tickets: wake_tickets, records: wake_records.clone() };
     metrics.observe(tickets.clone(), records.clone());
 
     let ctx = Arc::new(Context::new(Parts {
@@ -45,41 +51,41 @@ pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>,
         crd_too_old: vitals.crd_too_old.clone(),
         tickets: tickets.clone(),
         records: records.clone(),
-        workloads: workloads.clone(),
-        pods: PodWatches::new(wake_records),
+        workloads: RollingWorkloads {
+            deployments: deployments.clone(),
+            stateful_sets: stateful_sets.clone(),
+            daemon_sets: daemon_sets.clone(),
+            rollouts: rollouts.clone(),
+        },
+        pods: PodWatches::new(wake_records.clone()),
     }));
-
-    let feeds = future::join3(
-        feed(
-            watch(api::<Ticket>(&client, scope.as_deref()), watcher::Config::default()).default_backoff().reflect(ticket_writer),
-            vitals.heartbeat("tickets", scope.as_deref()),
-            &ctx.metrics,
-            &wakers,
-            ticket_kind(&ctx),
+    let hub = Hub { ctx: &ctx, scope: scope.as_deref(), vitals: &vitals, tickets: wake_tickets, records: wake_records };
+    let rollouts_served = is_served::<Rollout>(&client).await;
+    let rollouts_fed = async {
+        if !rollouts_served {
+            ctx.rollouts_found.notified().await;
+        }
+        hub.feed("rollouts", rollout_writer, rolling(), workload_kind(&ctx)).await;
+    };
+    let feeds = future::join(
+        future::join(
+            hub.feed("tickets", ticket_writer, watcher::Config::default(), ticket_kind(&ctx)),
+            hub.feed("deployments", record_writer, watcher::Config::default(), record_kind(&ctx)),
         ),
-        feed(
-            watch(api::<Deployment>(&client, scope.as_deref()), watcher::Config::default())
-                .default_backoff()
-                .reflect(record_writer),
-            vitals.heartbeat("deployments", scope.as_deref()),
-            &ctx.metrics,
-            &wakers,
-            record_kind(&ctx),
-        ),
-        feed(
-            watch(api::<AppsDeployment>(&client, scope.as_deref()), watcher::Config::default().labels(ROLLING_LABEL))
-                .default_backoff()
-                .reflect(workload_writer),
-            vitals.heartbeat("workloads", scope.as_deref()),
-            &ctx.metrics,
-            &wakers,
-            workload_kind(&ctx),
+        future::join4(
+            hub.feed("deployments.apps", deployment_writer, rolling(), workload_kind(&ctx)),
+            hub.feed("statefulsets", stateful_set_writer, rolling(), workload_kind(&ctx)),
+            hub.feed("daemonsets", daemon_set_writer, rolling(), workload_kind(&ctx)),
+            rollouts_fed,
         ),
     );
-    // Decisions need all three caches: none starts before the last is filled.
+    // Decisions need the caches: none starts before the last is filled.
     let reconcilers = async {
-        let ready = future::try_join3(tickets.wait_until_ready(), records.wait_until_ready(), workloads.wait_until_ready());
-        if ready.await.is_err() {
+        let own = future::try_join(tickets.wait_until_ready(), records.wait_until_ready());
+        let rolling =
+            future::try_join3(deployments.wait_until_ready(), stateful_sets.wait_until_ready(), daemon_sets.wait_until_ready());
+        let rolling_rollouts = async { if rollouts_served { rollouts.wait_until_ready().await } else { Ok(()) } };
+        if future::try_join3(own, rolling, rolling_rollouts).await.is_err() {
             return;
         }
         vitals.caches_filled(scope.as_deref());
@@ -93,18 +99,64 @@ pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>,
     Box::pin(future::join(feeds, reconcilers)).await;
 }
 
-struct Wakers {
+/// Workloads with a rollout in flight, no others.
+fn rolling() -> watcher::Config {
+    watcher::Config::default().labels(ROLLING_LABEL)
+}
+
+/// Whether the API server knows the kind, which others have to install.
+async fn is_served<K: Resource<DynamicType = ()>>(client: &Client) -> bool {
+    let found = call("ask what the API server serves", client.list_api_group_resources(&K::api_version(&()))).await;
+    matches!(found, Ok(Reply::Ok(list)) if list.resources.iter().any(|r| r.name == K::plural(&())))
+}
+
+/// Where what the watches see is told to the reconcilers.
+struct Hub<'a> {
+    ctx: &'a Context,
+    scope: Option<&'a str>,
+    vitals: &'a Arc<Vitals>,
     tickets: UnboundedSender<ObjectRef<Ticket>>,
     records: UnboundedSender<ObjectRef<Deployment>>,
 }
 
-impl Wakers {
+impl Hub<'_> {
     fn wake(&self, wake: Wake) {
         for ticket in wake.tickets {
             let _ = self.tickets.unbounded_send(ticket);
         }
         for record in wake.records {
             let _ = self.records.unbounded_send(record);
+        }
+    }
+
+    /// Watches a kind: fills its cache, wakes whoever its changes concern.
+    async fn feed<K>(&self, name: &str, writer: Writer<K>, config: watcher::Config, kind: Kind<K>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    {
+        let events = watch(api::<K>(&self.ctx.client, self.scope), config).default_backoff().reflect(writer);
+        let heartbeat = self.vitals.heartbeat(name, self.scope);
+        let beats = heartbeat.beats();
+        futures::pin_mut!(events, beats);
+        let mut both = stream::select(events.map(Some), beats.map(|()| None));
+        while let Some(item) = both.next().await {
+            heartbeat.beat();
+            if !heartbeat.is_failing() {
+                self.ctx.metrics.watch_alive();
+            }
+            let Some(event) = item else { continue };
+            match event {
+                Ok(Event::Apply(object)) => self.wake((kind.changed)(&object)),
+                Ok(Event::Delete(object)) => self.wake((kind.deleted)(&object)),
+                Ok(Event::InitDone) => self.wake((kind.everything)()),
+                Ok(Event::Init | Event::InitApply(_)) => {}
+                Err(error) => {
+                    tracing::warn!(%error, watch = heartbeat.name(), "watch failed, trying again");
+                    heartbeat.failed(&error.to_string());
+                    continue;
+                }
+            }
+            heartbeat.recovered();
         }
     }
 }
@@ -141,47 +193,16 @@ fn record_kind(ctx: &Arc<Context>) -> Kind<Deployment> {
     }
 }
 
-fn workload_kind(ctx: &Arc<Context>) -> Kind<AppsDeployment> {
+fn workload_kind<K: Rollable + 'static>(ctx: &Arc<Context>) -> Kind<K> {
     let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
     Kind {
-        changed: Box::new(move |w| routes::workload_changed(w, &changed.records)),
+        changed: Box::new(move |w| routes::workload_changed(&w.view(), &changed.records)),
         deleted: Box::new(move |w| {
-            deleted.forget_workload(&w.view().workload);
-            routes::workload_released(w, &deleted.tickets, &deleted.records)
+            let view = w.view();
+            deleted.forget_workload(&view.workload);
+            routes::workload_released(&view, &deleted.tickets, &deleted.records)
         }),
         everything: Box::new(move || Wake { records: all(&everything.records), ..Wake::default() }),
-    }
-}
-
-/// Drives a watch.
-async fn feed<K: Debug>(
-    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
-    heartbeat: Heartbeat,
-    metrics: &Metrics,
-    wakers: &Wakers,
-    kind: Kind<K>,
-) {
-    let beats = heartbeat.beats();
-    futures::pin_mut!(events, beats);
-    let mut both = stream::select(events.map(Some), beats.map(|()| None));
-    while let Some(item) = both.next().await {
-        heartbeat.beat();
-        if !heartbeat.is_failing() {
-            metrics.watch_alive();
-        }
-        let Some(event) = item else { continue };
-        match event {
-            Ok(Event::Apply(object)) => wakers.wake((kind.changed)(&object)),
-            Ok(Event::Delete(object)) => wakers.wake((kind.deleted)(&object)),
-            Ok(Event::InitDone) => wakers.wake((kind.everything)()),
-            Ok(Event::Init | Event::InitApply(_)) => {}
-            Err(error) => {
-                tracing::warn!(%error, watch = heartbeat.name(), "watch failed, trying again");
-                heartbeat.failed(&error.to_string());
-                continue;
-            }
-        }
-        heartbeat.recovered();
     }
 }
 
@@ -229,7 +250,7 @@ async fn control<K, F, Fut>(
 
 fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>
 where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
 {
     match scope {
         Some(namespace) => Api::namespaced(client.clone(), namespace),

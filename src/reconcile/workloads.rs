@@ -1,27 +1,72 @@
-//! Reading and patching workloads of every kind.
+//! Reading, patching and caching workloads of every kind.
+
+use std::fmt::Debug;
 
 use json_patch::Patch as JsonPatch;
-use k8s_openapi::api::apps;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use kube::core::NamespaceResourceScope;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 
 use super::error::Error;
 use super::io::{Reply, call};
 use crate::api::FIELD_MANAGER;
 use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::workload::Rollable;
+use crate::workload::argo_rollout::Rollout;
 use crate::workload::view::WorkloadView;
+
+/// Workloads with a rollout in flight, cached, one store a kind.
+#[derive(Clone)]
+pub struct RollingWorkloads {
+    /// `apps/v1` Deployments.
+    pub deployments: Store<Deployment>,
+    /// `apps/v1` `StatefulSets`.
+    pub stateful_sets: Store<StatefulSet>,
+    /// `apps/v1` `DaemonSets`.
+    pub daemon_sets: Store<DaemonSet>,
+    /// Rollouts of Argo Rollouts. Stays empty where that is not installed.
+    pub rollouts: Store<Rollout>,
+}
+
+impl RollingWorkloads {
+    /// The workload as last watched.
+    #[must_use]
+    pub fn get(&self, workload: &Workload) -> Option<WorkloadView> {
+        match workload.kind {
+            WorkloadKind::Deployment => cached(&self.deployments, workload),
+            WorkloadKind::StatefulSet => cached(&self.stateful_sets, workload),
+            WorkloadKind::DaemonSet => cached(&self.daemon_sets, workload),
+            WorkloadKind::Rollout => cached(&self.rollouts, workload),
+        }
+    }
+}
+
+fn cached<K>(store: &Store<K>, workload: &Workload) -> Option<WorkloadView>
+where
+    K: Resource<DynamicType = ()> + Rollable + Clone + 'static,
+{
+    Some(store.get(&ObjectRef::new(&workload.name).within(&workload.namespace))?.view())
+}
 
 /// Reads a workload from the API server.
 ///
 /// # Errors
 /// If the API server does not answer.
 pub async fn read(client: &Client, workload: &Workload) -> Result<Reply<WorkloadView>, Error> {
-    let reply = match workload.kind {
-        WorkloadKind::Deployment => call("read the workload", deployments(client, workload).get(&workload.name)).await?,
-        kind => return Ok(Reply::Refused(format!("{kind} is not supported yet"))),
-    };
-    Ok(reply.map(|w| w.view()))
+    match workload.kind {
+        WorkloadKind::Deployment => read_as::<Deployment>(client, workload).await,
+        WorkloadKind::StatefulSet => read_as::<StatefulSet>(client, workload).await,
+        WorkloadKind::DaemonSet => read_as::<DaemonSet>(client, workload).await,
+        WorkloadKind::Rollout => read_as::<Rollout>(client, workload).await,
+    }
+}
+
+async fn read_as<K: Kind>(client: &Client, workload: &Workload) -> Result<Reply<WorkloadView>, Error> {
+    let api: Api<K> = Api::namespaced(client.clone(), &workload.namespace);
+    Ok(call("read the workload", api.get(&workload.name)).await?.map(|w| w.view()))
 }
 
 /// Patches a workload; `dry_run`: the API server only checks.
@@ -29,17 +74,27 @@ pub async fn read(client: &Client, workload: &Workload) -> Result<Reply<Workload
 /// # Errors
 /// If it is not known whether the patch took effect.
 pub async fn patch(client: &Client, workload: &Workload, patch: JsonPatch, dry_run: bool) -> Result<Reply<WorkloadView>, Error> {
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run, ..PatchParams::default() };
-    let patch: Patch<()> = Patch::Json(patch);
-    let reply = match workload.kind {
-        WorkloadKind::Deployment => {
-            call("patch the workload", deployments(client, workload).patch(&workload.name, &params, &patch)).await?
-        }
-        kind => return Ok(Reply::Refused(format!("{kind} is not supported yet"))),
-    };
-    Ok(reply.map(|w| w.view()))
+    match workload.kind {
+        WorkloadKind::Deployment => patch_as::<Deployment>(client, workload, patch, dry_run).await,
+        WorkloadKind::StatefulSet => patch_as::<StatefulSet>(client, workload, patch, dry_run).await,
+        WorkloadKind::DaemonSet => patch_as::<DaemonSet>(client, workload, patch, dry_run).await,
+        WorkloadKind::Rollout => patch_as::<Rollout>(client, workload, patch, dry_run).await,
+    }
 }
 
-fn deployments(client: &Client, workload: &Workload) -> Api<apps::v1::Deployment> {
-    Api::namespaced(client.clone(), &workload.namespace)
+async fn patch_as<K: Kind>(
+    client: &Client,
+    workload: &Workload,
+    patch: JsonPatch,
+    dry_run: bool,
+) -> Result<Reply<WorkloadView>, Error> {
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run, ..PatchParams::default() };
+    let patch: Patch<()> = Patch::Json(patch);
+    let api: Api<K> = Api::namespaced(client.clone(), &workload.namespace);
+    Ok(call("patch the workload", api.patch(&workload.name, &params, &patch)).await?.map(|w| w.view()))
 }
+
+/// What the API client needs of a kind of workload.
+trait Kind: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Rollable + Clone + Debug + DeserializeOwned {}
+
+impl<K> Kind for K where K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Rollable + Clone + Debug + DeserializeOwned {}

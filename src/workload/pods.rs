@@ -11,6 +11,7 @@ use crate::api::condition::bounded;
 use crate::api::deployment::{Digest, RootCause};
 use crate::api::workload_ref::ContainerImage;
 use crate::decide::images::all_same_or_pinned;
+use crate::workload::view::WorkloadView;
 
 /// Waiting reasons a pod does not get over by itself within a rollout.
 const FATAL: [&str; 9] = [
@@ -33,6 +34,12 @@ const NORMAL: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 pub struct PodView {
     /// Its name.
     pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub version: String,
+    /// The revision of the template it was made from, where its controller says so on the pod (`StatefulSet`, `DaemonSet`).
+    pub revision: Option<String>,
     /// The images of its spec, init containers included.
     pub images: Vec<ContainerImage>,
     /// Whether it is being deleted: it says nothing about the rollout any more.
@@ -80,6 +87,9 @@ impl From<&Pod> for PodView {
                 .flatten()
                 .map(|c| ContainerImage { container: c.name.clone(), image: c.image.clone().unwrap_or_default() })
                 .collect(),
+            uid: pod.uid().unwrap_or_default(),
+            version: pod.resource_version().unwrap_or_default(),
+            revision: pod.labels().get("controller-revision-hash").cloned(),
             terminating: pod.metadata.deletion_timestamp.is_some(),
             ready: condition("Ready").is_some_and(|c| c.status == "True"),
             fatal: waiting(true).map(at_pod),
@@ -122,6 +132,19 @@ pub fn hint(pods: &[PodView], images: &[ContainerImage]) -> Option<RootCause> {
 fn first(pods: &[PodView], images: &[ContainerImage], of: impl Fn(&PodView) -> Option<&RootCause>) -> Option<RootCause> {
     let new = pods.iter().filter(|p| p.runs(images) && !p.ready);
     new.min_by_key(|p| (of(p).is_none(), p.name.as_str())).and_then(|p| of(p).cloned())
+}
+
+/// The first pod that keeps an ordered `StatefulSet` from going on: of another revision than the one that is wanted now, and not
+/// ready. Its controller waits for that pod, for ever if it cannot start. `hopeless`: only pods that say they cannot start.
+#[must_use]
+pub fn blocking<'a>(pods: &'a [PodView], view: &WorkloadView, hopeless: bool) -> Option<&'a PodView> {
+    if !view.blocked_by_broken_pods || !view.observed() {
+        return None;
+    }
+    let blocks = |p: &&PodView| {
+        !p.terminating && !p.ready && p.revision.is_some() && p.revision != view.revision && (p.fatal.is_some() || !hopeless)
+    };
+    pods.iter().filter(blocks).min_by_key(|p| p.name.as_str())
 }
 
 /// What really runs in the containers of `images`: one entry a container and content.

@@ -1,11 +1,16 @@
 //! What Trackdown knows of a workload from one read of it.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::api::ObjectMeta;
+use kube::core::Selector;
 
-use super::owner::ImageOwner;
+use super::owner::{self, ImageOwner};
 use crate::api::deployment::{Replicas, RootCause};
 use crate::api::marker::Marker;
-use crate::api::workload_ref::{ContainerImage, Workload};
+use crate::api::workload_ref::{ContainerImage, Workload, WorkloadKind};
+use crate::api::{FIELD_MANAGER, MARKER_ANNOTATION, ROLLING_LABEL};
 
 /// A container of the pod template.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -59,6 +64,12 @@ pub struct WorkloadView {
     pub total: i32,
     /// Pods asked for, of the new template, and available.
     pub replicas: Replicas,
+    /// The workload's own controller counts the newest template as promoted. Always so for kinds that promote nothing.
+    pub promoted: bool,
+    /// A pod that is not ready keeps the workload's controller from replacing it, even by one that would be.
+    pub blocked_by_broken_pods: bool,
+    /// What the workload's controller says of a rollout that goes on.
+    pub progress: Option<RootCause>,
     /// Failures the workload's own controller reports.
     pub failures: Vec<ReportedFailure>,
     /// The workload's own revision number.
@@ -74,12 +85,56 @@ pub struct WorkloadView {
 }
 
 impl WorkloadView {
+    /// What all kinds have in common; what a kind's own status says is left as if its controller had not looked yet.
+    #[must_use]
+    pub fn of(kind: WorkloadKind, meta: &ObjectMeta, template: Option<&PodTemplateSpec>, selector: Option<&LabelSelector>) -> Self {
+        let pod = template.and_then(|t| t.spec.as_ref());
+        let mut containers = containers("containers", pod.map(|p| p.containers.as_slice()).unwrap_or_default());
+        containers.extend(self::containers("initContainers", pod.and_then(|p| p.init_containers.as_deref()).unwrap_or_default()));
+        let annotations = meta.annotations.clone().unwrap_or_default();
+        let labels = meta.labels.clone().unwrap_or_default();
+        let own_writes = meta.managed_fields.iter().flatten().filter(|f| f.manager.as_deref() == Some(FIELD_MANAGER));
+        Self {
+            workload: Workload {
+                kind,
+                namespace: meta.namespace.clone().unwrap_or_default(),
+                name: meta.name.clone().unwrap_or_default(),
+            },
+            uid: meta.uid.clone().unwrap_or_default(),
+            version: meta.resource_version.as_deref().and_then(|v| v.parse().ok()),
+            generation: meta.generation.unwrap_or_default(),
+            observed_generation: 0,
+            marker: annotations.get(MARKER_ANNOTATION).cloned(),
+            rolling: labels.contains_key(ROLLING_LABEL),
+            has_annotations: !annotations.is_empty(),
+            has_labels: !labels.is_empty(),
+            containers,
+            paused: false,
+            unsupported: None,
+            total: 0,
+            replicas: Replicas::default(),
+            promoted: true,
+            blocked_by_broken_pods: false,
+            progress: None,
+            failures: Vec::new(),
+            revision: None,
+            selector: selector.and_then(|s| Selector::try_from(s.clone()).ok()).map(|s| s.to_string()).unwrap_or_default(),
+            owner: owner::detect(meta),
+            consent: owner::consents(meta),
+            written: own_writes.filter_map(|f| f.time.as_ref().map(|t| t.0)).max(),
+        }
+    }
+
     /// Whether the workload's controller has seen the newest template and every pod runs it and is available. All numbers are
     /// of one read: a rollout that passes through zero pods (Recreate, `maxUnavailable: 100%`) is complete only at the end.
     #[must_use]
     pub fn complete(&self) -> bool {
         let desired = self.replicas.desired;
-        self.observed() && self.total == desired && self.replicas.updated == desired && self.replicas.available == desired
+        self.observed()
+            && self.promoted
+            && self.total == desired
+            && self.replicas.updated == desired
+            && self.replicas.available == desired
     }
 
     /// Whether the workload's controller has seen the newest template.
@@ -108,4 +163,16 @@ impl WorkloadView {
             .map(|c| ContainerImage { container: c.name.clone(), image: c.image.clone() })
             .collect()
     }
+}
+
+fn containers(list: &str, containers: &[Container]) -> Vec<ContainerView> {
+    containers
+        .iter()
+        .enumerate()
+        .map(|(index, c)| ContainerView {
+            name: c.name.clone(),
+            image: c.image.clone().unwrap_or_default(),
+            path: format!("/spec/template/spec/{list}/{index}"),
+        })
+        .collect()
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::outcome::{current, end, end_now, progressing};
 use super::{Answer, Authority, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
 use super::{is_ticket_of, live_images, marker_owner, runs_wanted};
-use crate::api::deployment::Deployment;
+use crate::api::deployment::{Action, Deployment};
 use crate::api::marker::Marker;
 use crate::api::ticket::{Stop, Ticket};
 use crate::api::workload_ref::ContainerImage;
@@ -33,6 +33,9 @@ pub fn authority(ticket: Option<&Ticket>, record: &Deployment, live: bool) -> Au
     };
     if let Some(stop) = entry.stop {
         return Authority::Stopped(stop);
+    }
+    if record.spec.action == Action::Rollback {
+        return if entry.rollback.is_some() { Authority::Granted } else { Authority::Withdrawn };
     }
     let asked = request::resolve(ticket).into_iter().find(|t| t.name == entry.name);
     let same = asked.is_some_and(|t| request::hash(&t, &ticket.spec.rollout) == record.spec.request_hash);
@@ -124,7 +127,8 @@ fn already_current(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
     let mut status = current(world);
     status.previous_images = live_images(world, view);
     super::outcome::note(&mut status, view);
-    end(world, status, reason::ALREADY_CURRENT, "the workload runs these images already; nothing was written")
+    let result = if world.record.spec.action == Action::Rollback { reason::ROLLBACK_COMPLETE } else { reason::ALREADY_CURRENT };
+    end(world, status, result, "the workload runs these images already; nothing was written")
 }
 
 /// The workload carries this record's marker: the write happened, whoever remembers it.

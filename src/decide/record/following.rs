@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::outcome::{current, end, end_now, note, progressing, sentence};
 use super::{Authority, LOOK_AT_PODS_AFTER, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
 use super::{marker_owner, shows};
-use crate::api::deployment::{DeploymentStatus, OnFailure, RootCause};
+use crate::api::condition::bounded;
+use crate::api::deployment::{Action, DeploymentStatus, OnFailure, RootCause};
 use crate::api::ticket::Stop;
 use crate::decide::images::all_same_or_pinned;
 use crate::decide::reason;
@@ -39,7 +40,10 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     }
     let deadline = patched + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
     if world.now >= deadline {
-        return fail(world, view, timed_out(world, view, pods::hint(pods, admitted)));
+        return fail(world, view, timed_out(world, view, pods::hint(pods, admitted).or_else(|| view.progress.clone())));
+    }
+    if let Some(pod) = pods::blocking(pods, view, true).filter(|_| world.refused().is_none()) {
+        return RecordStep::DeletePod(Box::new(pod.clone()));
     }
     wait(world, view, patched, deadline)
 }
@@ -115,16 +119,26 @@ fn gone(world: &RecordWorld) -> RecordStep {
 fn complete(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
     let mut status = current(world);
     note(&mut status, view);
+    let taking_back = world.record.spec.action == Action::Rollback;
     if view.replicas.desired == 0 {
+        let result = if taking_back { reason::ROLLBACK_COMPLETE } else { reason::NOTHING_TO_RUN };
         status.healthy_time = Some(MicroTime(world.now));
-        return end(world, status, reason::NOTHING_TO_RUN, "the images are set; the workload asks for 0 pods");
+        return end(world, status, result, "the images are set; the workload asks for 0 pods");
     }
     let Some(pods) = &world.pods else { return RecordStep::ReadPods };
     status.digests = pods::digests(pods, &status.admitted_images);
     status.healthy_time = Some(MicroTime(world.now));
     status.verified_time = Some(MicroTime(world.now));
-    let message = format!("{} pods run the new images and are available", view.replicas.available);
-    end(world, status, reason::ROLLOUT_COMPLETE, &message)
+    let pods = view.replicas.available;
+    if taking_back {
+        let images = record_images(world);
+        let asked = world.record.spec.requested_by.clone().unwrap_or_default();
+        let who = asked.by.or(asked.via).unwrap_or_else(|| "somebody".to_owned());
+        let why = asked.reason.unwrap_or_else(|| "no reason given".to_owned());
+        let message = format!("{pods} pods run {images} again; {who} asked for it: {why}");
+        return end(world, status, reason::ROLLBACK_COMPLETE, &bounded(&message));
+    }
+    end(world, status, reason::ROLLOUT_COMPLETE, &format!("{pods} pods run the new images and are available"))
 }
 
 /// The rollout has failed: decide what becomes of the workload. A rollback is an intent first, then a write.
@@ -137,6 +151,9 @@ fn fail(world: &RecordWorld, view: &WorkloadView, cause: RootCause) -> RecordSte
     let stopped = cause.reason == STOPPED_BY_TICKET;
     status.root_cause = Some(cause);
     note(&mut status, view);
+    if world.record.spec.action == Action::Rollback {
+        return end(world, status, reason::ROLLBACK_FAILED, &format!("{text}; left as it is: look at the workload"));
+    }
     if world.record.spec.on_failure == OnFailure::Hold && !stopped {
         return end(world, status, reason::ROLLOUT_FAILED, &format!("{text}; left as it is (rollout.onFailure: Hold)"));
     }
@@ -149,6 +166,12 @@ fn fail(world: &RecordWorld, view: &WorkloadView, cause: RootCause) -> RecordSte
     }
     status.rollback_time = Some(MicroTime(world.now));
     progressing(world, status, reason::ROLLING_BACK, &format!("{text}; putting the previous images back"))
+}
+
+fn record_images(world: &RecordWorld) -> String {
+    let mut images: Vec<_> = world.record.spec.images.iter().map(|i| i.image.as_str()).collect();
+    images.dedup();
+    images.join(", ")
 }
 
 fn stopped() -> RootCause {
@@ -179,6 +202,6 @@ fn wait(world: &RecordWorld, view: &WorkloadView, patched: Timestamp, deadline: 
     let look = patched + LOOK_AT_PODS_AFTER;
     let watch_pods = world.now >= look;
     // Without its label the workload is not watched.
-    let recheck = !view.rolling;
+    let recheck = !view.rolling || world.refused().is_some();
     RecordStep::Wait { until: Some(if watch_pods { deadline } else { look.min(deadline) }), recheck, watch_pods }
 }

@@ -101,6 +101,8 @@ pub enum RecordStep {
     ReadWorkload,
     /// Read the workload's pods once.
     ReadPods,
+    /// Delete a pod that keeps its controller from replacing it, if it is still what was looked at.
+    DeletePod(Box<PodView>),
     /// Patch the workload.
     Patch {
         /// What for.

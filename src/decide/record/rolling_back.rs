@@ -8,8 +8,8 @@ use super::{Authority, Purpose, RecordStep, RecordWorld};
 use crate::api::deployment::DeploymentStatus;
 use crate::api::ticket::Stop;
 use crate::decide::reason;
-use crate::workload::patch;
 use crate::workload::view::WorkloadView;
+use crate::workload::{patch, pods};
 
 pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     let view = match ours(world, status) {
@@ -35,7 +35,15 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
         return finish(world, view, reason::ROLLBACK_FAILED, &message);
     }
     if restored {
-        return RecordStep::Wait { until: Some(deadline), recheck: false, watch_pods: false };
+        let pods = world.pods.as_deref().unwrap_or_default();
+        return match pods::blocking(pods, view, false).filter(|_| world.refused().is_none()) {
+            Some(pod) => RecordStep::DeletePod(Box::new(pod.clone())),
+            None => RecordStep::Wait {
+                until: Some(deadline),
+                recheck: world.refused().is_some(),
+                watch_pods: view.blocked_by_broken_pods,
+            },
+        };
     }
     if !world.workload.is_live() {
         return RecordStep::ReadWorkload;

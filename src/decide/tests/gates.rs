@@ -28,7 +28,6 @@ fn the_first_thing_in_the_way_is_named() {
         ("SecurityScanFailed", "stateMetadata", json!({"securityScanPassed": true})),
         ("Expired", "deployBefore", json!("2100-01-01T00:00:00Z")),
         ("NamespaceNotAllowed", "targets", json!([{"name": "web", "image": "web:2", "workloadRef": {"kind": "DaemonSet"}}])),
-        ("UnsupportedKind", "targets", json!([{"name": "web", "image": "web:2"}])),
         ("DependencyMissing", "dependsOn", json!([])),
     ] {
         assert_eq!(reason(&spec), Some(expected));

@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::world::{at, ticket};
-use crate::api::RETRY_ANNOTATION;
 use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus};
 use crate::decide::lifecycle::{HISTORY_MAX, take_in};
 
@@ -52,33 +51,6 @@ fn history_is_bounded_newest_first() {
     }
     assert_eq!(status.history.len(), HISTORY_MAX);
     assert_eq!(status.history[0].time.0, at(29));
-}
-
-#[test]
-fn a_retry_token_is_handled_once_and_only_noted_at_birth() {
-    let failed = TargetStatus {
-        name: "web".into(),
-        attempt: 3,
-        tries: 3,
-        record: Some("r".into()),
-        request_hash: Some("h".into()),
-        result: Some("RolledBack".into()),
-        ..TargetStatus::default()
-    };
-    let with = |token: &str| {
-        let mut ticket = ticket(&json!({}));
-        ticket.metadata.annotations = Some([(RETRY_ANNOTATION.to_owned(), token.to_owned())].into());
-        ticket
-    };
-    let mut status = TicketStatus::default();
-    take_in(&mut status, &with("at birth"), at(0));
-    assert_eq!(status.last_handled_retry.as_deref(), Some("at birth"));
-    status.targets.push(failed.clone());
-    take_in(&mut status, &with("at birth"), at(1));
-    take_in(&mut status, &with(""), at(1));
-    assert_eq!(status.targets[0], failed);
-    take_in(&mut status, &with("again"), at(2));
-    assert_eq!((status.targets[0].attempt, status.targets[0].tries, &status.targets[0].result), (3, 0, &None));
 }
 
 #[test]

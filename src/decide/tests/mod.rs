@@ -6,4 +6,5 @@ mod lifecycle;
 mod model;
 mod preflight;
 mod request;
+mod retry;
 mod world;

@@ -352,6 +352,9 @@ fn pods(view: &WorkloadView) -> Vec<PodView> {
     let broken = image == BAD && view.observed();
     vec![PodView {
         name: "web-1".into(),
+        uid: "pod-uid".into(),
+        version: "1".into(),
+        revision: None,
         images: vec![ContainerImage { container: "web".into(), image }],
         terminating: false,
         ready: !broken && view.complete(),

@@ -1,0 +1,298 @@
+//! The next step for a ticket.
+//!
+//! A step is either one more observation, one write, or the end of the pass. Whoever performs the steps observes, asks again,
+//! writes, asks again, until there is nothing more to do: a crash between any two steps changes nothing about where it ends.
+
+mod rollback;
+mod sequence;
+mod turn;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use self::turn::Turn;
+use super::gates::{self, Dependencies};
+use super::lifecycle::{self, Attribution};
+use super::preflight::{Holder, finished};
+use super::request::{self, ResolvedTarget};
+use super::status::{self, Situation};
+use super::{reason, retry};
+use crate::api::FIELD_MANAGER;
+use crate::api::condition::find_condition;
+use crate::api::deployment::Deployment;
+use crate::api::ticket::{Stop, TargetStatus, Ticket, TicketState, TicketStatus};
+use crate::api::workload_ref::Workload;
+use crate::workload::view::WorkloadView;
+use kube::ResourceExt;
+
+/// Most target entries a status keeps; those of removed targets go first.
+const ENTRIES_MAX: usize = 32;
+
+/// What was observed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TicketWorld {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The records its status names, as far as they are known.
+    pub records: BTreeMap<String, RecordSeen>,
+    /// The tickets it depends on.
+    pub dependencies: Dependencies,
+    /// Other tickets on their way to a workload, with the workload.
+    pub rivals: Vec<(Workload, Ticket)>,
+    /// The workloads that were read in this pass.
+    pub probes: BTreeMap<Workload, Probe>,
+    /// The operator only says what it would do.
+    pub monitor_only: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What is known of a record by its name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RecordSeen {
+    /// It does not exist: a live read says so, or its name was made up just now.
+    Absent,
+    /// It does not exist, and the API server refuses to create it: policy or quota.
+    Refused(String),
+    /// As last seen.
+    Found(Box<Deployment>),
+}
+
+/// What a live read of a workload gave.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Probe {
+    /// It, and the record its marker names.
+    Found(Box<WorkloadView>, Holder),
+    /// It does not exist.
+    Missing,
+    /// The read failed.
+    Unreadable(String),
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TicketStep {
+    /// Read a record of the ticket's namespace, live.
+    ReadRecord(String),
+    /// Read a workload, live, and the record its marker names.
+    ReadWorkload(Workload),
+    /// Write the status, if nobody wrote the ticket since it was read.
+    WriteStatus(Box<TicketStatus>),
+    /// Create a record; if it exists already, that is as good.
+    CreateRecord(Box<Deployment>),
+    /// Nothing to do before `until`, or until something that is watched changes; with `recheck`, look again with back-off.
+    Wait {
+        /// When to decide again at the latest.
+        until: Option<Timestamp>,
+        /// Something that cannot be watched is waited for.
+        recheck: bool,
+    },
+}
+
+/// The next step.
+#[must_use]
+pub fn decide(world: &TicketWorld) -> TicketStep {
+    match pass(world) {
+        Ok(step) | Err(step) => step,
+    }
+}
+
+/// `Err` is a step that must come before anything can be decided.
+fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
+    let ticket = &world.ticket;
+    let mut status = ticket.status.clone().unwrap_or_default();
+    status.observed_generation = ticket.metadata.generation.unwrap_or_default();
+    let fresh = status.state.is_none();
+    lifecycle::take_in(&mut status, ticket, world.now);
+    let targets = request::resolve(ticket);
+    for entry in &mut status.targets {
+        take_in_result(world, entry)?;
+    }
+    retry::take_in(&mut status, ticket, fresh);
+    rollback::take_in(&mut status, ticket, fresh, world.now);
+    reopen_for_new_requests(world, &mut status, &targets);
+    sequence::start_over(&mut status, ticket, &targets);
+
+    let state = status.state.unwrap_or(TicketState::Planning);
+    let gate = gates::first_obstacle(ticket, state, &targets, &world.dependencies, world.now);
+    let mut situations = Vec::new();
+    let mut creates = Vec::new();
+    for target in &targets {
+        let mut entry = entry_of(&status, &target.name);
+        let gate = gate.clone().or_else(|| sequence::turn_not_come(ticket, &situations));
+        let turn = Turn { world, state, gate: gate.as_ref(), targets: &targets, target };
+        let situation = turn.advance(&mut entry, &mut creates)?;
+        put_entry(&mut status, entry);
+        situations.push((target.name.clone(), situation));
+    }
+    sequence::compensate(world, &mut status, &targets, &mut situations, &mut creates)?;
+    for entry in &mut status.targets {
+        if !targets.iter().any(|t| t.name == entry.name) && in_flight(entry) {
+            if let Some(RecordSeen::Absent | RecordSeen::Refused(_)) = record_of(world, entry)? {
+                entry.record = None;
+                continue;
+            }
+            if rollback::is_running(entry) {
+                situations.push((entry.name.clone(), Situation::InFlight(rollback::text(entry))));
+                continue;
+            }
+            let stop = if ticket.spec.manual_override { Stop::Leave } else { entry.stop.unwrap_or(Stop::Rollback) };
+            entry.stop = Some(stop);
+            situations.push((entry.name.clone(), Situation::InFlight(stopping(stop))));
+        }
+    }
+    prune(&mut status, &targets);
+    finish_when_all_deployed(world, &mut status, &situations);
+    status::project(&mut status, ticket, &situations, world.now);
+
+    // What was intended before is made before anything else is said: whether it can be made decides what to say.
+    let intended = |record: &Deployment| {
+        ticket.status.iter().flat_map(|s| &s.targets).any(|e| e.record == record.metadata.name && e.stop.is_none())
+    };
+    if let Some(record) = creates.into_iter().find(intended) {
+        return Ok(TicketStep::CreateRecord(Box::new(record)));
+    }
+    if ticket.status.as_ref() != Some(&status) {
+        return Ok(TicketStep::WriteStatus(Box::new(status)));
+    }
+    Ok(wait(world, &situations))
+}
+
+fn wait(world: &TicketWorld, situations: &[(String, Situation)]) -> TicketStep {
+    let retry = situations.iter().filter_map(|(_, s)| match s {
+        Situation::BackingOff { until, .. } => Some(*until),
+        _ => None,
+    });
+    let expiry = world.ticket.spec.deploy_before.as_ref().map(|t| t.0).filter(|t| *t > world.now);
+    let pending = situations.iter().any(|(_, s)| s.is_pending());
+    TicketStep::Wait {
+        until: retry.chain(expiry.filter(|_| pending)).min(),
+        recheck: situations.iter().any(|(_, s)| matches!(s, Situation::Waiting(o) | Situation::Held(o) if o.recheck)),
+    }
+}
+
+/// What is known of the record an entry names.
+fn record_of<'a>(world: &'a TicketWorld, entry: &TargetStatus) -> Result<Option<&'a RecordSeen>, TicketStep> {
+    entry.record.as_deref().map(|name| record_named(world, name)).transpose()
+}
+
+fn record_named<'a>(world: &'a TicketWorld, name: &str) -> Result<&'a RecordSeen, TicketStep> {
+    world.records.get(name).ok_or_else(|| TicketStep::ReadRecord(name.to_owned()))
+}
+
+/// The records a pass over the ticket will ask for.
+pub fn named_records(ticket: &Ticket) -> impl Iterator<Item = &String> {
+    let entries = ticket.status.iter().flat_map(|s| &s.targets);
+    entries.flat_map(|e| e.record.iter().chain(e.rollback.iter().flat_map(|r| r.of.iter().chain(&r.to))))
+}
+
+fn in_flight(entry: &TargetStatus) -> bool {
+    entry.record.is_some() && entry.result.is_none()
+}
+
+/// An attempt that has ended leaves its result on the ticket.
+fn take_in_result(world: &TicketWorld, entry: &mut TargetStatus) -> Result<(), TicketStep> {
+    if !in_flight(entry) {
+        return Ok(());
+    }
+    let Some(RecordSeen::Found(record)) = record_of(world, entry)? else { return Ok(()) };
+    if !finished(record) || !is_of(world, record, entry) {
+        return Ok(());
+    }
+    let status = record.status.as_ref();
+    let Some(succeeded) = status.and_then(|s| find_condition(&s.conditions, reason::SUCCEEDED)) else { return Ok(()) };
+    entry.stop = None;
+    if succeeded.reason == reason::SUPERSEDED {
+        // It never counted: somebody changed the workload between the decision and the write, or a newer request came.
+        entry.record = None;
+        return Ok(());
+    }
+    entry.message = Some(succeeded.message.clone());
+    if !reason::is_success(&succeeded.reason) {
+        entry.failure_time = status.and_then(|s| s.completion_time.clone());
+        entry.failure_namespace = Some(record.spec.workload.namespace.clone());
+        if status.is_some_and(|s| s.patched_time.is_some()) && entry.rollback.is_none() {
+            entry.tries += 1;
+        }
+    }
+    entry.result = Some(succeeded.reason.clone());
+    rollback::after(entry);
+    if entry.request_hash.is_none() {
+        // The ticket came back to ready while this was ending: what was asked for then is gone.
+        lifecycle::new_request(entry);
+    }
+    Ok(())
+}
+
+/// Whether the record under the entry's name is this ticket's, and not one that merely has its name.
+fn is_of(world: &TicketWorld, record: &Deployment, entry: &TargetStatus) -> bool {
+    Some(&record.spec.ticket.uid) == world.ticket.metadata.uid.as_ref()
+        && record.spec.target == entry.name
+        && record.spec.attempt == entry.attempt
+}
+
+/// While `spec.state` asks for the deployment, a changed target of a ticket that is done, or one that is asked for again, is a new
+/// request.
+fn reopen_for_new_requests(world: &TicketWorld, status: &mut TicketStatus, targets: &[ResolvedTarget]) {
+    if status.state != Some(TicketState::Done) || status.requested_state != Some(TicketState::ReadyForDeployment) {
+        return;
+    }
+    let settings = &world.ticket.spec.rollout;
+    let asked = |t: &ResolvedTarget| entry_of(status, &t.name).request_hash == Some(request::hash(t, settings));
+    if !targets.iter().all(asked) {
+        let why = Attribution::own("spec.targets changed, or a target is asked for again");
+        lifecycle::transition(status, TicketState::ReadyForDeployment, why, world.now);
+    }
+}
+
+fn finish_when_all_deployed(world: &TicketWorld, status: &mut TicketStatus, situations: &[(String, Situation)]) {
+    let all = !situations.is_empty()
+        && situations.iter().all(|(_, s)| matches!(s, Situation::Deployed { result, .. } if result != reason::DRY_RUN));
+    if !all || status.state != Some(TicketState::ReadyForDeployment) {
+        return;
+    }
+    status.deployed_by = Some(FIELD_MANAGER.to_owned());
+    status.deployment_time = Some(Time(last_completion(world, status).unwrap_or(world.now)));
+    status.deployed_namespace = world.ticket.namespace();
+    lifecycle::transition(status, TicketState::Done, Attribution::own("every target is deployed"), world.now);
+}
+
+fn last_completion(world: &TicketWorld, status: &TicketStatus) -> Option<Timestamp> {
+    let records = status.targets.iter().filter_map(|e| world.records.get(e.record.as_ref()?));
+    let times = records.filter_map(|r| match r {
+        RecordSeen::Found(r) => r.status.as_ref()?.completion_time.as_ref().map(|t| t.0),
+        RecordSeen::Absent | RecordSeen::Refused(_) => None,
+    });
+    times.max()
+}
+
+fn entry_of(status: &TicketStatus, name: &str) -> TargetStatus {
+    let known = status.targets.iter().find(|e| e.name == name).cloned();
+    known.unwrap_or_else(|| TargetStatus { name: name.to_owned(), ..TargetStatus::default() })
+}
+
+fn put_entry(status: &mut TicketStatus, entry: TargetStatus) {
+    match status.targets.iter_mut().find(|e| e.name == entry.name) {
+        Some(known) => *known = entry,
+        None => status.targets.push(entry),
+    }
+}
+
+/// Entries of removed targets stay, so that attempt numbers go on if the target comes back; but not without bound.
+fn prune(status: &mut TicketStatus, targets: &[ResolvedTarget]) {
+    let mut surplus = status.targets.len().saturating_sub(ENTRIES_MAX);
+    status.targets.retain(|e| {
+        let removable = surplus > 0 && !in_flight(e) && !targets.iter().any(|t| t.name == e.name);
+        surplus -= usize::from(removable);
+        !removable
+    });
+}
+
+fn stopping(stop: Stop) -> (&'static str, String) {
+    match stop {
+        Stop::Rollback => ("Aborting", "the rollout is being ended and the previous images put back".to_owned()),
+        Stop::Leave => ("Aborting", "the rollout is being ended, the workload left as it is".to_owned()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Targets in sequence: one after the other, and when one fails, those before it are taken back, the newest first.
+
+use super::turn::Turn;
+use super::{RecordSeen, TicketStep, TicketWorld, entry_of, put_entry, record_of, rollback};
+use crate::api::FIELD_MANAGER;
+use crate::api::deployment::{Deployment, OnFailure, Requester};
+use crate::api::ticket::{Order, RollbackCause, TargetRollback, Ticket, TicketState, TicketStatus};
+use crate::decide::gates::Obstacle;
+use crate::decide::request::{self, ResolvedTarget};
+use crate::decide::status::Situation;
+use crate::decide::{lifecycle, reason};
+
+/// A target waits for those before it.
+pub fn turn_not_come(ticket: &Ticket, before: &[(String, Situation)]) -> Option<Obstacle> {
+    if ticket.spec.rollout.order != Order::Sequential {
+        return None;
+    }
+    let (name, _) = before.iter().find(|(_, s)| !matches!(s, Situation::Deployed { .. }))?;
+    let message = format!("target {name} comes first (spec.rollout.order: Sequential)");
+    Some(Obstacle { moving: true, ..Obstacle::parked("TargetNotReached", message) })
+}
+
+/// A new request for any target is one for those that were taken back because of it: the sequence starts over.
+pub fn start_over(status: &mut TicketStatus, ticket: &Ticket, targets: &[ResolvedTarget]) {
+    let settings = &ticket.spec.rollout;
+    let asked_anew = |t: &ResolvedTarget| {
+        let entry = entry_of(status, &t.name);
+        entry.rollback.is_none() && entry.request_hash != Some(request::hash(t, settings))
+    };
+    if settings.order != Order::Sequential || !targets.iter().any(asked_anew) {
+        return;
+    }
+    let compensated = |r: &TargetRollback| r.cause == RollbackCause::Compensation;
+    let ended = status.targets.iter_mut().filter(|e| e.result.is_some() && e.rollback.as_ref().is_some_and(compensated));
+    ended.for_each(lifecycle::new_request);
+}
+
+/// After a failure for good, takes the newest target back that this request has changed; the next one follows in a later pass.
+pub fn compensate(
+    world: &TicketWorld,
+    status: &mut TicketStatus,
+    targets: &[ResolvedTarget],
+    situations: &mut [(String, Situation)],
+    creates: &mut Vec<Deployment>,
+) -> Result<(), TicketStep> {
+    let spec = &world.ticket.spec;
+    let rollout = &spec.rollout;
+    let wanted = rollout.order == Order::Sequential && rollout.on_failure == OnFailure::Rollback && !rollout.dry_run;
+    let ready = status.state == Some(TicketState::ReadyForDeployment) && !spec.manual_override;
+    let failure = situations.iter().find_map(|(name, s)| match s {
+        // What a person ended is that person's.
+        Situation::Failed { reason, message } if reason != reason::ABORTED => Some((name.clone(), message.clone())),
+        _ => None,
+    });
+    let under_way = |s: &Situation| matches!(s, Situation::InFlight(_) | Situation::BackingOff { .. } | Situation::Held(_));
+    let (Some((failed, why)), false) = (failure, situations.iter().any(|(_, s)| under_way(s))) else { return Ok(()) };
+    // One that cannot be taken back keeps what is below it in place.
+    let stuck = status.targets.iter().any(|e| e.rollback.is_some() && e.result.as_deref() != Some(reason::ROLLBACK_COMPLETE));
+    if !wanted || !ready || stuck {
+        return Ok(());
+    }
+    let since = status.transition_time.as_ref().map(|t| t.0);
+    for (target, (_, situation)) in targets.iter().zip(situations.iter_mut()).rev() {
+        let mut entry = entry_of(status, &target.name);
+        let changed = entry.rollback.is_none() && entry.result.as_deref().is_some_and(reason::is_change);
+        if !changed {
+            continue;
+        }
+        let Some(RecordSeen::Found(record)) = record_of(world, &entry)? else { continue };
+        if !rollback::ended_since(record, since) {
+            continue;
+        }
+        let own = Some(FIELD_MANAGER.to_owned());
+        let reason = Some(crate::api::condition::bounded(&format!("target {failed} failed: {why}")));
+        let requested_by = Requester { by: own.clone(), via: own, reason };
+        let compensation = TargetRollback { cause: RollbackCause::Compensation, of: entry.record.clone(), to: None, requested_by };
+        rollback::begin(&mut entry, compensation.clone());
+        let turn = Turn { world, state: TicketState::ReadyForDeployment, gate: None, targets, target };
+        *situation = turn.take_back(&mut entry, &compensation, creates)?;
+        put_entry(status, entry);
+        return Ok(());
+    }
+    Ok(())
+}

@@ -1,0 +1,388 @@
+//! What becomes of one target in a pass.
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+
+use super::{Probe, RecordSeen, TicketStep, TicketWorld, in_flight, is_of, record_named, record_of, rollback, stopping};
+use crate::api::deployment::{Action, Deployment, DeploymentSpec, OnFailure, TicketRef};
+use crate::api::ticket::{Stop, TargetRollback, TargetStatus, Ticket, TicketState};
+use crate::api::{ATTEMPT_LABEL, TARGET_LABEL, TICKET_LABEL, TICKET_UID_LABEL};
+use crate::decide::gates::{self, Obstacle};
+use crate::decide::images::all_same_or_pinned;
+use crate::decide::preflight::{self, Asker, Holder, Plan};
+use crate::decide::request::{self, ResolvedTarget};
+use crate::decide::status::{self, Situation};
+use crate::decide::{lifecycle, queue, reason};
+use crate::workload::view::WorkloadView;
+
+/// Longest pause between two tries, in seconds.
+const BACKOFF_MAX_SECONDS: i64 = 300;
+
+/// One target's turn in a pass.
+pub struct Turn<'a> {
+    pub world: &'a TicketWorld,
+    /// Where the ticket is.
+    pub state: TicketState,
+    /// What is in the way of a new rollout.
+    pub gate: Option<&'a Obstacle>,
+    /// All targets of the ticket.
+    pub targets: &'a [ResolvedTarget],
+    /// The one whose turn it is.
+    pub target: &'a ResolvedTarget,
+}
+
+impl Turn<'_> {
+    pub fn advance(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Situation, TicketStep> {
+        if let Some(rollback) = entry.rollback.clone().filter(|_| rollback::is_due(entry) && !self.overtaken(entry)) {
+            return self.take_back(entry, &rollback, creates);
+        }
+        if in_flight(entry)
+            && let Some(situation) = self.follow(entry, creates)?
+        {
+            return Ok(situation);
+        }
+        if !in_flight(entry) && entry.request_hash.as_ref() != Some(&self.hash()) {
+            lifecycle::new_request(entry);
+            entry.record = None;
+        }
+        let message = entry.message.clone().unwrap_or_default();
+        match (entry.result.as_deref(), self.gate) {
+            (Some(result), _) if reason::is_deployed(result) && self.asked_for() => {
+                Ok(Situation::Deployed { result: result.to_owned(), message })
+            }
+            (Some(reason::ROLLBACK_COMPLETE), _) if self.asked_for() => Ok(Situation::TakenBack { message }),
+            (result, Some(gate)) if !self.tells_more_than_gate(result, entry.tries) => Ok(Situation::Waiting(gate.clone())),
+            (None, _) => self.start(entry),
+            (Some(reason::ROLLED_BACK), _) if self.may_retry(entry.tries) => self.retry(entry),
+            (Some(reason::ROLLED_BACK), _) => Ok(Situation::Failed { reason: "RetriesExhausted".to_owned(), message }),
+            (Some(result), _) => Ok(Situation::Failed { reason: result.to_owned(), message }),
+        }
+    }
+
+    /// What a person wants now matters more than how an attempt ended, unless it is what the person has to know first: that the
+    /// deployment that is still asked for failed for good.
+    fn tells_more_than_gate(&self, result: Option<&str>, tries: i32) -> bool {
+        self.asked_for()
+            && match result {
+                None | Some(reason::ABORTED) => false,
+                Some(reason::ROLLED_BACK) => !self.may_retry(tries),
+                Some(_) => true,
+            }
+    }
+
+    /// Whether the deployment is what the ticket asks for, or was when it was done.
+    fn asked_for(&self) -> bool {
+        matches!(self.state, TicketState::ReadyForDeployment | TicketState::Done)
+    }
+
+    fn may_retry(&self, tries: i32) -> bool {
+        tries < self.settings().max_attempts
+    }
+
+    /// An attempt in flight. `None`: there is none after all, or a new one takes its place.
+    fn follow(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, TicketStep> {
+        let Some(RecordSeen::Found(record)) = record_of(self.world, entry)? else { return self.make(entry, creates) };
+        if !is_of(self.world, record, entry) {
+            entry.record = None;
+            return Ok(None);
+        }
+        let same_images = record.spec.workload == self.target.workload
+            && record.spec.images.iter().all(|i| i.image == self.target.image)
+            && self.target.containers.iter().all(|c| record.spec.images.iter().any(|i| i.container == *c));
+        // Other settings for the same images: this attempt ends first, the new request follows.
+        let changed = entry.request_hash.as_ref() != Some(&self.hash()) && !same_images;
+        let patched = record.status.as_ref().is_some_and(|s| s.patched_time.is_some());
+        let taken_back = self.state.is_open() && self.state != TicketState::ReadyForDeployment || self.state == TicketState::WontDo;
+        if self.world.ticket.spec.manual_override {
+            entry.stop = Some(Stop::Leave);
+        } else if entry.stop.is_none() {
+            entry.stop = if taken_back || gates::scan_failed(&self.world.ticket) || (!patched && (changed || self.gate.is_some())) {
+                Some(Stop::Rollback)
+            } else if changed {
+                if self.gate.is_none() && !self.world.monitor_only && self.may_take_over(record)? {
+                    self.intend(entry);
+                    return Ok(Some(self.rolling(entry)));
+                }
+                Some(Stop::Rollback)
+            } else {
+                None
+            };
+        }
+        Ok(Some(Situation::InFlight(match entry.stop {
+            Some(stop) => stopping(stop),
+            None => status::in_flight_text(record, status::rolling_text(entry, &self.target.image)),
+        })))
+    }
+
+    /// Whether a new attempt may write at once over one in flight: only where it inherits all that the other would have to undo.
+    fn may_take_over(&self, record: &Deployment) -> Result<bool, TicketStep> {
+        let inherits =
+            |plan: &Plan| record.spec.images.iter().all(|old| plan.images.iter().any(|new| new.container == old.container));
+        Ok(record.spec.workload == self.target.workload && self.plan(None)?.is_ok_and(|plan| inherits(&plan)))
+    }
+
+    /// The intent is on the status; now the record. If the world has changed since, the intent is dropped.
+    fn make(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, TicketStep> {
+        let current = entry.stop.is_none() && entry.request_hash.as_ref() == Some(&self.hash());
+        if current
+            && self.gate.is_none()
+            && !self.world.monitor_only
+            && let Ok(plan) = self.plan(entry.record.as_deref())?
+        {
+            if let Some(RecordSeen::Refused(why)) = record_of(self.world, entry)? {
+                return Ok(Some(Situation::Waiting(record_refused(entry, why))));
+            }
+            creates.push(self.record(entry, plan));
+            return Ok(Some(self.rolling(entry)));
+        }
+        entry.record = None;
+        entry.stop = None;
+        Ok(None)
+    }
+
+    /// Whether the deployment of something else is asked for by now, which makes taking the old one back pointless.
+    fn overtaken(&self, entry: &TargetStatus) -> bool {
+        let changed = entry.request_hash.as_ref().is_some_and(|hash| *hash != self.hash());
+        changed && entry.record.is_none() && self.state == TicketState::ReadyForDeployment
+    }
+
+    /// A rollback that is asked for: like a rollout an intent first, then a record. No gate of a rollout is in its way, but a person
+    /// who has taken over.
+    pub fn take_back(
+        &self,
+        entry: &mut TargetStatus,
+        rollback: &TargetRollback,
+        creates: &mut Vec<Deployment>,
+    ) -> Result<Situation, TicketStep> {
+        let overridden = self.world.ticket.spec.manual_override;
+        let seen = record_of(self.world, entry)?;
+        if let Some(RecordSeen::Found(record)) = seen.filter(|_| rollback::is_running(entry)) {
+            if overridden {
+                entry.stop = Some(Stop::Leave);
+            }
+            return Ok(Situation::InFlight(match entry.stop {
+                Some(stop) => stopping(stop),
+                None => status::in_flight_text(record, rollback::text(entry)),
+            }));
+        }
+        let refused = match seen {
+            Some(RecordSeen::Refused(why)) => Some(why.clone()),
+            _ => None,
+        };
+        let plan = match self.may_take_back() {
+            Ok(()) => self.plan_back(entry, rollback)?,
+            Err(obstacle) => Err(obstacle),
+        };
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(obstacle) => {
+                entry.record = None;
+                return Ok(Situation::Held(obstacle));
+            }
+        };
+        if let Some(why) = refused {
+            return Ok(Situation::Held(record_refused(entry, &why)));
+        }
+        if seen.is_some() {
+            creates.push(self.record(entry, plan));
+        } else {
+            self.intend(entry);
+        }
+        Ok(Situation::InFlight(rollback::text(entry)))
+    }
+
+    fn may_take_back(&self) -> Result<(), Obstacle> {
+        if self.world.ticket.spec.manual_override {
+            return Err(Obstacle::parked("ManualOverride", "spec.manualOverride is true: a person has taken over"));
+        }
+        if self.world.monitor_only {
+            let message = format!("would take {} back, but the operator only monitors (--dry-run)", self.target.workload);
+            return Err(Obstacle::parked("WouldRollBack", message));
+        }
+        Ok(())
+    }
+
+    /// What taking the target back would write.
+    fn plan_back(&self, entry: &TargetStatus, rollback: &TargetRollback) -> Result<Result<Plan, Obstacle>, TicketStep> {
+        let (view, holder) = match self.found()? {
+            Ok(found) => found,
+            Err(obstacle) => return Ok(Err(obstacle)),
+        };
+        let images = match &rollback.to {
+            Some(name) => rollback::images_of(name, record_named(self.world, name)?, &self.target.workload),
+            None => match rollback.of.as_deref() {
+                Some(name) => rollback::images_before(name, record_named(self.world, name)?, view, entry.record.as_deref()),
+                None => Err(rollback::unknown(&self.target.name)),
+            },
+        };
+        let asker = self.asker(entry.record.as_deref());
+        Ok(images.and_then(|images| preflight::check_restore(asker, self.target, images, view, holder)))
+    }
+
+    /// Whether a target that was rolled back may be tried again.
+    fn retry(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
+        let failed = entry.failure_time.as_ref().map_or(self.world.now, |t| t.0);
+        let until = whole_seconds(failed + backoff(self.settings().backoff_seconds, entry.tries));
+        if self.world.now < until {
+            return Ok(Situation::BackingOff { until, message: entry.message.clone().unwrap_or_default() });
+        }
+        let Probe::Found(view, _) = self.probe()? else { return self.start(entry) };
+        if !restored(view, entry) {
+            entry.result = Some(reason::WORKLOAD_MOVED_ON.to_owned());
+            entry.message = Some(format!(
+                "not tried again: {} no longer runs what the rollback restored; last failure: {}",
+                view.workload,
+                entry.message.as_deref().unwrap_or_default()
+            ));
+            return Ok(Situation::Failed {
+                reason: reason::WORKLOAD_MOVED_ON.to_owned(),
+                message: entry.message.clone().unwrap_or_default(),
+            });
+        }
+        self.start(entry)
+    }
+
+    fn start(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
+        if let Some(first) = self.ahead() {
+            let message = format!("{}: ticket {} asked first; this one follows", self.target.workload, first.name_any());
+            let obstacle = Obstacle::parked(reason::WORKLOAD_HELD, message).on(format!("ticket/{}", first.name_any()));
+            return Ok(Situation::Waiting(Obstacle { moving: true, ..obstacle }));
+        }
+        match self.plan(None)? {
+            Err(obstacle) => Ok(Situation::Waiting(obstacle)),
+            Ok(_) if self.world.monitor_only => Ok(Situation::Waiting(Obstacle::parked(
+                "WouldDeploy",
+                format!("would set {} to {}, but the operator only monitors (--dry-run)", self.target.workload, self.target.image),
+            ))),
+            Ok(_) => {
+                self.intend(entry);
+                Ok(self.rolling(entry))
+            }
+        }
+    }
+
+    /// Writes the intent down: from here on the attempt has a name.
+    fn intend(&self, entry: &mut TargetStatus) {
+        entry.attempt += 1;
+        entry.record = Some(request::record_name(&self.world.ticket, &self.target.name, entry.attempt));
+        entry.request_hash = Some(self.hash());
+        entry.workload_uid = match self.world.probes.get(&self.target.workload) {
+            Some(Probe::Found(view, _)) => Some(view.uid.clone()),
+            _ => None,
+        };
+        entry.stop = None;
+        entry.result = None;
+        entry.message = None;
+    }
+
+    fn ahead(&self) -> Option<&Ticket> {
+        let own = queue::place(&self.world.ticket);
+        let rivals = self.world.rivals.iter().filter(|(w, _)| *w == self.target.workload);
+        rivals.map(|(_, t)| t).filter(|t| queue::place(t) < own).min_by_key(|t| queue::place(t))
+    }
+
+    fn probe(&self) -> Result<&Probe, TicketStep> {
+        let probe = self.world.probes.get(&self.target.workload);
+        probe.ok_or_else(|| TicketStep::ReadWorkload(self.target.workload.clone()))
+    }
+
+    /// `record`: the one that is being made, which the workload may name already if it was made before and is lost.
+    fn plan(&self, record: Option<&str>) -> Result<Result<Plan, Obstacle>, TicketStep> {
+        let found = self.found()?;
+        Ok(found.and_then(|(view, holder)| preflight::check(self.asker(record), self.target, view, holder)))
+    }
+
+    fn asker<'b>(&'b self, record: Option<&'b str>) -> Asker<'b> {
+        let ticket_uid = self.world.ticket.metadata.uid.as_deref().unwrap_or_default();
+        Asker { ticket_uid, targets: self.targets, record }
+    }
+
+    fn found(&self) -> Result<Result<(&WorkloadView, &Holder), Obstacle>, TicketStep> {
+        let on = self.target.workload.to_string();
+        Ok(match self.probe()? {
+            Probe::Found(view, holder) => Ok((&**view, holder)),
+            Probe::Missing => {
+                let path = format!("spec.targets[{}]", self.target.name);
+                Err(Obstacle::unwatched("WorkloadNotFound", format!("{path}: {on} does not exist; create it, or correct the name"))
+                    .on(on))
+            }
+            Probe::Unreadable(error) => {
+                Err(Obstacle::unwatched("WorkloadUnreadable", format!("{on} cannot be read: {error}")).on(on))
+            }
+        })
+    }
+
+    fn rolling(&self, entry: &TargetStatus) -> Situation {
+        Situation::InFlight(status::rolling_text(entry, &self.target.image))
+    }
+
+    fn hash(&self) -> String {
+        request::hash(self.target, self.settings())
+    }
+
+    fn settings(&self) -> &crate::api::ticket::RolloutSettings {
+        &self.world.ticket.spec.rollout
+    }
+
+    fn record(&self, entry: &TargetStatus, plan: Plan) -> Deployment {
+        let ticket = &self.world.ticket;
+        let uid = ticket.uid().unwrap_or_default();
+        let labels = [
+            (TICKET_LABEL, request::label_value(&ticket.name_any())),
+            (TICKET_UID_LABEL, uid.clone()),
+            (TARGET_LABEL, request::label_value(&self.target.name)),
+            (ATTEMPT_LABEL, entry.attempt.to_string()),
+        ];
+        let settings = self.settings();
+        let rollback = entry.rollback.as_ref();
+        Deployment {
+            metadata: ObjectMeta {
+                name: entry.record.clone(),
+                namespace: ticket.namespace(),
+                labels: Some(labels.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()),
+                ..ObjectMeta::default()
+            },
+            spec: DeploymentSpec {
+                ticket: TicketRef { name: ticket.name_any(), uid, id: request::id(ticket) },
+                target: self.target.name.clone(),
+                attempt: entry.attempt,
+                request_hash: self.hash(),
+                action: if rollback.is_some() { Action::Rollback } else { Action::Rollout },
+                rollback_of: rollback.and_then(|r| r.of.clone()),
+                rollback_to: rollback.and_then(|r| r.to.clone()),
+                requested_by: Some(rollback.map_or_else(|| lifecycle::requester(ticket), |r| r.requested_by.clone())),
+                workload: self.target.workload.clone(),
+                images: plan.images,
+                base: plan.base,
+                timeout_seconds: settings.timeout_seconds,
+                // Going forward again to what was taken back would help nobody.
+                on_failure: if rollback.is_some() { OnFailure::Hold } else { settings.on_failure },
+                dry_run: settings.dry_run && rollback.is_none(),
+            },
+            status: None,
+        }
+    }
+}
+
+fn record_refused(entry: &TargetStatus, why: &str) -> Obstacle {
+    let name = entry.record.as_deref().unwrap_or_default();
+    Obstacle::unwatched("RecordRefused", format!("the API server refuses to create the record tdep/{name}: {why}"))
+}
+
+/// Whether the workload still shows what the rollback of this attempt restored.
+fn restored(view: &WorkloadView, entry: &TargetStatus) -> bool {
+    view.marker().is_some_and(|m| Some(&m.record) == entry.record.as_ref() && all_same_or_pinned(&m.undo, &view.images_of(&m.undo)))
+}
+
+/// The status shows it in whole seconds; any other moment would be rewritten for ever.
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    let up = i64::from(time.subsec_nanosecond() > 0);
+    Timestamp::from_second(time.as_second() + up).unwrap_or(time)
+}
+
+/// Pause before the next try: doubled for each failed one.
+fn backoff(base_seconds: i32, tries: i32) -> SignedDuration {
+    let doubled = i64::from(base_seconds).saturating_mul(1 << tries.saturating_sub(1).clamp(0, 16));
+    SignedDuration::from_secs(doubled.min(BACKOFF_MAX_SECONDS.max(i64::from(base_seconds))))
+}
