@@ -145,7 +145,7 @@ impl Scene {
     }
 
     /// Creates a workload of another kind with one container of its name, and waits until all its pods run.
-    pub fn workload_of(&self, kind: &str, name: &str, image: &str, spec: Value) {
+    pub fn workload_of(&self, kind: &str, name: &str, image: &str, spec: &Value) {
         let mut manifest = json!({
             "apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name},
             "spec": {

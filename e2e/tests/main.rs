@@ -14,11 +14,13 @@
 mod harness;
 
 mod admission;
+mod checks;
 mod conditions;
 mod crash;
 mod docs;
 mod failing;
 mod gates;
+mod gitops;
 mod happy;
 mod interference;
 mod midway;
@@ -73,6 +75,15 @@ fn main() {
         rollback::{
             to_what_ran_before, to_a_named_record, while_it_rolls_out, refuses_what_it_cannot, one_target_of_two, bad_old_image_stays,
             one_target_done_again,
+        },
+        checks::{
+            good_answers_end_the_rollout, bad_answers_roll_back, still_bad_after_the_rollback, what_may_not_be_asked, deadline_ends_checks,
+            jobs, jobs_are_off_by_default, jobs_take_the_right_to_make_them,
+        },
+        gitops::{
+            git_delivers, git_delivers_what_fails, owner_appears_during_the_rollout, owner_appears_before_the_rollback,
+            consent_with_ignored_differences, taken_back_through_git, state_owned_by_git, state_owned_by_ci,
+            old_manifests_are_warned_about,
         },
         queueing::{two_tickets_for_one_workload, many_tickets},
         crash::{kill_at_any_moment, kill_and_undo, two_replicas_at_once, restart_writes_nothing, api_server_restarts},

@@ -23,7 +23,7 @@ fn ticket_for(name: &str, kind: &str, workload: &str, image: &str) -> Value {
 pub async fn stateful_set(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "stateful-set").await;
     for (name, policy) in [("ordered", "OrderedReady"), ("parallel", "Parallel")] {
-        scene.workload_of("StatefulSet", name, GOOD, json!({"replicas": 3, "podManagementPolicy": policy}));
+        scene.workload_of("StatefulSet", name, GOOD, &json!({"replicas": 3, "podManagementPolicy": policy}));
         scene.apply(&ticket_for(name, "StatefulSet", name, NEW));
         scene.wait_done(name).await;
         rolled_out(&scene, "StatefulSet", name, 3).await;
@@ -32,7 +32,7 @@ pub async fn stateful_set(cluster: &Arc<Cluster>) {
 
 pub async fn daemon_set(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "daemon-set").await;
-    scene.workload_of("DaemonSet", "agent", GOOD, json!({}));
+    scene.workload_of("DaemonSet", "agent", GOOD, &json!({}));
     let nodes = scene.object("DaemonSet", "agent")["status"]["desiredNumberScheduled"].as_i64().unwrap();
     assert!(nodes > 0);
     scene.apply(&ticket_for("agent", "DaemonSet", "agent", NEW));
@@ -60,7 +60,7 @@ async fn rolled_out(scene: &Scene, kind: &str, name: &str, pods: i64) {
 pub async fn stateful_set_comes_back(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "stateful-set-comes-back").await;
     for (name, policy) in [("ordered", "OrderedReady"), ("parallel", "Parallel")] {
-        scene.workload_of("StatefulSet", name, GOOD, json!({"replicas": 3, "podManagementPolicy": policy}));
+        scene.workload_of("StatefulSet", name, GOOD, &json!({"replicas": 3, "podManagementPolicy": policy}));
         comes_back(&scene, "StatefulSet", name).await;
     }
     let deleted =
@@ -70,7 +70,7 @@ pub async fn stateful_set_comes_back(cluster: &Arc<Cluster>) {
 
 pub async fn daemon_set_comes_back(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "daemon-set-comes-back").await;
-    scene.workload_of("DaemonSet", "agent", GOOD, json!({}));
+    scene.workload_of("DaemonSet", "agent", GOOD, &json!({}));
     comes_back(&scene, "DaemonSet", "agent").await;
     assert!(scene.requests().iter().all(|r| r.resource != "pods" || r.verb != "delete"));
 }
@@ -96,7 +96,7 @@ async fn comes_back(scene: &Scene, kind: &str, name: &str) {
 /// A held failure is fixed by the next image, though the broken pod would keep the controller waiting.
 pub async fn broken_stateful_set_is_fixed_forward(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "broken-stateful-set").await;
-    scene.workload_of("StatefulSet", "db", GOOD, json!({"replicas": 2}));
+    scene.workload_of("StatefulSet", "db", GOOD, &json!({"replicas": 2}));
     let mut ticket = ticket_for("iss-1", "StatefulSet", "db", BAD);
     ticket["spec"]["rollout"]["onFailure"] = json!("Hold");
     scene.apply(&ticket);

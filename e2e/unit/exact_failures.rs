@@ -14,9 +14,11 @@ use tower_test::mock::{self, Handle};
 use trackdown::api::deployment::Deployment;
 use trackdown::api::ticket::Ticket;
 use trackdown::operator::metrics::Metrics;
+use trackdown::reconcile::checks::{CheckRuns, Limits};
 use trackdown::reconcile::context::{Context, Parts};
 use trackdown::reconcile::error::Error;
 use trackdown::reconcile::pods::PodWatches;
+use trackdown::reconcile::workload_watches::WorkloadWatches;
 use trackdown::reconcile::workloads::RollingWorkloads;
 use trackdown::reconcile::{deployment, ticket};
 
@@ -37,6 +39,7 @@ fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server)
     let context = Context::new(Parts {
         client: Client::new(service, "shop"),
         monitor_only: false,
+        job_checks: false,
         identity: "test".into(),
         metrics: Arc::new(Metrics::default()),
         crd_too_old: Arc::default(),
@@ -48,7 +51,9 @@ fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server)
             daemon_sets: reflector::store().0,
             rollouts: reflector::store().0,
         },
-        pods: PodWatches::new(wake),
+        pods: PodWatches::new(wake.clone()),
+        checks: CheckRuns::new(wake.clone(), Limits::default()),
+        watched: WorkloadWatches::new(unbounded().0, wake),
     });
     (Arc::new(context), server)
 }

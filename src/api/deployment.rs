@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::{Check, CheckResult, HealthState};
 use super::condition::Condition;
 use super::workload_ref::{ContainerImage, Workload};
 
@@ -14,6 +15,8 @@ pub enum Action {
     /// Brings the workload to the ticket's images.
     #[default]
     Rollout,
+    /// Follows what somebody else set, such as what a GitOps tool delivers: nothing is written to the workload.
+    Observe,
     /// Takes an earlier rollout back, or brings the workload to the images of an earlier record.
     Rollback,
 }
@@ -56,6 +59,11 @@ pub struct Base {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65536))]
     pub marker: Option<String>,
+    /// For `Observe`: the images its containers had before they were changed, as far as the ticket saw them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["container".into()]))]
+    pub images: Vec<ContainerImage>,
     /// Whether the workload was completely rolled out and available. If it was not, a rollback need not make it so.
     #[serde(default)]
     pub healthy: bool,
@@ -103,6 +111,7 @@ It is no apps/v1 Deployment: `kubectl get deployments` still lists those, `kubec
     printcolumn(name = "Before", type_ = "string", json_path = ".status.previousImages[0].image"),
     printcolumn(name = "Result", type_ = "string", json_path = ".status.conditions[?(@.type=='Succeeded')].reason"),
     printcolumn(name = "By", type_ = "string", json_path = ".spec.requestedBy.by"),
+    printcolumn(name = "Health", type_ = "string", json_path = ".status.health", priority = 1),
     printcolumn(name = "Updated", type_ = "string", json_path = ".status.replicas.updated", priority = 1),
     printcolumn(name = "Via", type_ = "string", json_path = ".spec.requestedBy.via", priority = 1),
     printcolumn(name = "Why", type_ = "string", json_path = ".spec.requestedBy.reason", priority = 1),
@@ -152,6 +161,11 @@ pub struct DeploymentSpec {
     /// What happens on failure.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// Health checks that decide it, when all pods run the images; the same again after a rollback.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub checks: Vec<Check>,
     /// The write is only tried (server-side dry run), nothing changes.
     #[serde(default)]
     pub dry_run: bool,
@@ -249,6 +263,19 @@ pub struct DeploymentStatus {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub digests: Vec<Digest>,
+    /// What the health checks found after the rollout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub checks: Vec<CheckResult>,
+    /// What the health checks found after the rollback.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub rollback_checks: Vec<CheckResult>,
+    /// The worst that the newest checks found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthState>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_cause: Option<RootCause>,

@@ -2,6 +2,7 @@
 //!
 //! Types, validation rules and columns only; no decisions and no I/O.
 
+pub mod check;
 pub mod condition;
 pub mod deployment;
 pub mod marker;
@@ -32,6 +33,8 @@ pub const WRITE_CONSENT_ANNOTATION: &str = "trackdown.dev/write";
 
 /// Labels on a Deployment record: which ticket (by name and UID), target and attempt it belongs to.
 pub const TICKET_LABEL: &str = "trackdown.dev/ticket";
+/// Label on the Job of a check and its pods: the record it belongs to.
+pub const RECORD_LABEL: &str = "trackdown.dev/record";
 /// See [`TICKET_LABEL`].
 pub const TICKET_UID_LABEL: &str = "trackdown.dev/ticket-uid";
 /// See [`TICKET_LABEL`].

@@ -8,9 +8,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::Check;
 use super::condition::Condition;
 use super::deployment::{OnFailure, Requester, unobserved};
-use super::workload_ref::WorkloadKind;
+use super::workload_ref::{ContainerImage, WorkloadKind};
 
 /// Workflow states of a ticket, in order.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
@@ -119,6 +120,11 @@ pub struct Target {
     #[schemars(length(max = 16), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub containers: Vec<String>,
+    /// Health checks that decide the rollout, when all pods run the image; the same again after a rollback.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub checks: Vec<Check>,
 }
 
 /// A page about the ticket in another system.
@@ -475,6 +481,11 @@ pub struct TargetStatus {
     /// The attempt in flight is to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
+    /// The images seen on the workload while the ticket waits for Git to change them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["container".into()]))]
+    pub seen_images: Vec<ContainerImage>,
     /// The target is being taken back, or was. Absent again when something else is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<TargetRollback>,

@@ -23,6 +23,8 @@ pub struct Obstacle {
     pub on: Option<String>,
     /// Nobody can watch for its end: look again with back-off.
     pub recheck: bool,
+    /// A workload whose changes end it.
+    pub watch: Option<Workload>,
     /// It ends by itself, as other work in the cluster goes on (then the ticket is being worked on, not parked).
     pub moving: bool,
 }
@@ -31,13 +33,19 @@ impl Obstacle {
     /// A wait for a person, ended by a change of an object Trackdown watches.
     #[must_use]
     pub fn parked(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: bounded(&message.into()), on: None, recheck: false, moving: false }
+        Self { reason, message: bounded(&message.into()), on: None, recheck: false, watch: None, moving: false }
     }
 
     /// A wait for something nobody can watch.
     #[must_use]
     pub fn unwatched(reason: &'static str, message: impl Into<String>) -> Self {
         Self { recheck: true, ..Self::parked(reason, message) }
+    }
+
+    /// A wait for a change of this workload.
+    #[must_use]
+    pub fn watching(reason: &'static str, message: impl Into<String>, workload: &Workload) -> Self {
+        Self { watch: Some(workload.clone()), ..Self::parked(reason, message) }
     }
 
     /// Names the object waited for.
@@ -136,6 +144,18 @@ fn target_elsewhere(ticket: &Ticket, targets: &[ResolvedTarget]) -> Option<Obsta
         elsewhere.name, elsewhere.workload.namespace
     );
     Some(Obstacle::parked("NamespaceNotAllowed", message))
+}
+
+/// A check that is a Job, where the operator may not run any.
+#[must_use]
+pub fn job_check(targets: &[ResolvedTarget]) -> Option<Obstacle> {
+    let target = targets.iter().find(|t| t.checks.iter().any(|c| c.job.is_some()))?;
+    let message = format!(
+        "spec.targets[{}].checks has a Job, which the operator may not run: remove it, or have an administrator set the chart value \
+         checks.jobs.enabled",
+        target.name
+    );
+    Some(Obstacle::parked("JobChecksDisabled", message))
 }
 
 fn unfinished_dependency(ticket: &Ticket, dependencies: &Dependencies) -> Option<Obstacle> {

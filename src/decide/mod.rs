@@ -1,6 +1,7 @@
 //! Decisions: functions of what was observed and of the time, with no I/O and no clock. The same functions run in the operator, in
 //! the tests and under the model checker.
 
+pub mod check;
 pub mod gates;
 pub mod images;
 pub mod lifecycle;

@@ -2,10 +2,10 @@
 
 use super::gates::Obstacle;
 use super::images::all_same_or_pinned;
-use super::reason::{SUCCEEDED, WORKLOAD_HELD};
+use super::reason::{GITOPS_OWNED, SUCCEEDED, WORKLOAD_HELD};
 use super::request::ResolvedTarget;
 use crate::api::condition::{ConditionStatus, find_condition};
-use crate::api::deployment::{Base, Deployment};
+use crate::api::deployment::{Action, Base, Deployment};
 use crate::api::workload_ref::ContainerImage;
 use crate::workload::view::WorkloadView;
 
@@ -46,7 +46,9 @@ pub fn finished(record: &Deployment) -> bool {
 /// What an attempt would do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The images to set.
+    /// Whether the images are to be set, or are there and to be followed.
+    pub action: Action,
+    /// The images.
     pub images: Vec<ContainerImage>,
     /// The state of the workload this was decided on.
     pub base: Base,
@@ -84,13 +86,28 @@ pub fn check(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, hol
     }
     // A record that was made, wrote, and got lost is made again and finds its own write: nothing is in its way.
     let lost = view.marker().is_some_and(|m| Some(m.record.as_str()) == asker.record);
+    let mut action = Action::Rollout;
     if !lost && all_same_or_pinned(&images, &live) {
-        healthy(&images, view)?;
+        if view.foreign_owner().is_some() {
+            action = Action::Observe;
+        } else {
+            healthy(&images, view)?;
+            // That it runs is not all that is asked for.
+            action = if target.checks.is_empty() { Action::Rollout } else { Action::Observe };
+        }
     } else if !lost {
-        writable(&images, view)?;
         replaces(target, &live)?;
+        writable(&images, view)?;
     }
-    Ok(Plan { images, base: base(view) })
+    Ok(Plan { action, images, base: base(view) })
+}
+
+/// The images as they are in the containers the target is about, if that can be told.
+#[must_use]
+pub fn live_images(target: &ResolvedTarget, view: &WorkloadView) -> Vec<ContainerImage> {
+    let containers = containers(target, view).unwrap_or_default();
+    let found = containers.iter().filter_map(|name| view.container(name));
+    found.map(|c| ContainerImage { container: c.name.clone(), image: c.image.clone() }).collect()
 }
 
 /// May these images be brought back to the target's workload as read.
@@ -116,11 +133,17 @@ pub fn check_restore(
     } else if !lost {
         writable(&images, view)?;
     }
-    Ok(Plan { images, base: base(view) })
+    Ok(Plan { action: Action::Rollback, images, base: base(view) })
 }
 
 fn base(view: &WorkloadView) -> Base {
-    Base { uid: view.uid.clone(), generation: view.generation, marker: view.marker.clone(), healthy: view.complete() }
+    Base {
+        uid: view.uid.clone(),
+        generation: view.generation,
+        marker: view.marker.clone(),
+        images: Vec::new(),
+        healthy: view.complete(),
+    }
 }
 
 fn supported(view: &WorkloadView) -> Result<(), Obstacle> {
@@ -239,14 +262,14 @@ fn writable(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstac
         let message = format!("{} is paused (spec.paused): kubectl rollout resume ends the wait", view.workload);
         return Err(Obstacle::unwatched("WorkloadPaused", message).on(view.workload.to_string()));
     }
-    if view.owner.is_gitops() && !view.consent {
+    if view.foreign_owner().is_some() {
         let message = format!(
             "{} is owned by {}: set image {} in Git, or allow Trackdown to write with the annotation trackdown.dev/write: allow on the workload",
             view.workload,
             view.owner,
             text(images)
         );
-        return Err(Obstacle::unwatched("GitOpsOwned", message).on(view.owner.to_string()));
+        return Err(Obstacle::watching(GITOPS_OWNED, message, &view.workload).on(view.owner.to_string()));
     }
     Ok(())
 }

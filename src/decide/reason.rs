@@ -17,8 +17,13 @@ pub const WORKLOAD_HELD: &str = "WorkloadHeld";
 /// Ticket: its deployment was taken back, as was asked for.
 pub const TAKEN_BACK: &str = "TakenBack";
 
+/// Ticket waits: a GitOps tool owns the image, and Git has not delivered the ticket's yet.
+pub const GITOPS_OWNED: &str = "GitOpsOwned";
+
 /// Record: the workload is being changed, or its pods are being followed.
 pub const PROGRESSING: &str = "Progressing";
+/// Record: all pods run the images, and the health checks run.
+pub const VERIFYING: &str = "Verifying";
 /// Record: the API server refuses the write; it is tried again.
 pub const WRITE_REFUSED: &str = "WriteRefused";
 /// Record: the previous images are being put back.

@@ -6,6 +6,8 @@ use kube::ResourceExt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::record::Phase;
+use crate::api::check::Check;
 use crate::api::deployment::OnFailure;
 use crate::api::ticket::{Order, RolloutSettings, Target, Ticket};
 use crate::api::workload_ref::Workload;
@@ -27,6 +29,9 @@ pub struct ResolvedTarget {
     pub workload: Workload,
     /// The containers as listed; empty: found on the workload.
     pub containers: Vec<String>,
+    /// The health checks. Left out where there are none, so that requests from before there were any stay what they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 /// The ticket's targets, in its order.
@@ -48,6 +53,7 @@ fn resolve_one(target: &Target, own_namespace: &str) -> ResolvedTarget {
             name: reference.name.unwrap_or_else(|| target.name.clone()),
         },
         containers: target.containers.clone(),
+        checks: target.checks.clone(),
     }
 }
 
@@ -82,6 +88,14 @@ pub fn record_name(ticket: &Ticket, target: &str, attempt: i32) -> String {
     let uid = ticket.uid().unwrap_or_default();
     let suffix = hex(format!("{uid}/{target}/{attempt}").as_bytes(), 10);
     let readable: String = format!("{}-{target}", ticket.name_any()).chars().take(NAME_MAX - 1 - suffix.len()).collect();
+    format!("{}-{suffix}", readable.trim_end_matches(['-', '.']))
+}
+
+/// Name of the Job of a check: the same for everyone who computes it.
+#[must_use]
+pub fn job_name(record: &str, check: &str, phase: Phase) -> String {
+    let suffix = hex(format!("{record}/{check}/{phase:?}").as_bytes(), 10);
+    let readable: String = format!("{check}-{record}").chars().take(NAME_MAX - 1 - suffix.len()).collect();
     format!("{}-{suffix}", readable.trim_end_matches(['-', '.']))
 }
 

@@ -62,6 +62,7 @@ pub fn in_flight_text(record: &Deployment, well: (&'static str, String)) -> (&'s
     let succeeded = record.status.as_ref().and_then(|s| find_condition(&s.conditions, reason::SUCCEEDED));
     match succeeded {
         Some(c) if c.reason == reason::ROLLING_BACK => (reason::ROLLING_BACK, c.message.clone()),
+        Some(c) if c.reason == reason::VERIFYING => (reason::VERIFYING, c.message.clone()),
         Some(c) if c.reason == reason::WRITE_REFUSED => (reason::WRITE_REFUSED, c.message.clone()),
         _ => well,
     }

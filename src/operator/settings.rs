@@ -3,6 +3,10 @@
 use std::net::SocketAddr;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+use crate::decide::check::Allowed;
+use crate::reconcile::checks::Limits;
 
 /// Trackdown makes a change ticket a Kubernetes object: when a Ticket is ready for deployment and automation eligible, it rolls the
 /// workload out, follows it, rolls back what fails, and writes the result into the ticket's status.
@@ -64,7 +68,7 @@ pub struct RunArgs {
 
     /// Networks HTTP checks may reach although they are loopback, link-local or metadata addresses, e.g. 127.0.0.0/8
     #[arg(long, env = "TRACKDOWN_CHECK_NETWORKS", value_delimiter = ',', value_name = "CIDR")]
-    pub check_networks: Vec<String>,
+    pub check_networks: Vec<IpNet>,
 
     /// Let tickets run a Job of their own as a health check
     #[arg(long, env = "TRACKDOWN_JOB_CHECKS", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
@@ -108,6 +112,8 @@ pub struct Settings {
     pub concurrency: u16,
     /// See [`RunArgs::identity`].
     pub identity: String,
+    /// See [`RunArgs::check_hosts`], [`RunArgs::check_networks`], [`RunArgs::job_checks`].
+    pub limits: Limits,
 }
 
 impl RunArgs {
@@ -123,6 +129,11 @@ impl RunArgs {
 
 impl From<&RunArgs> for Settings {
     fn from(args: &RunArgs) -> Self {
-        Self { monitor_only: args.dry_run, concurrency: args.concurrency, identity: args.identity.clone() }
+        Self {
+            monitor_only: args.dry_run,
+            concurrency: args.concurrency,
+            identity: args.identity.clone(),
+            limits: Limits { allowed: Allowed::new(&args.check_hosts, &args.check_networks), jobs: args.job_checks },
+        }
     }
 }

@@ -13,17 +13,20 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::Notify;
 
 use super::backoff::Backoffs;
+use super::checks::CheckRuns;
 use super::error::Error;
 use super::events::Publisher;
 use super::fresh::Fresh;
 use super::io::{Reply, call};
 use super::pods::PodWatches;
+use super::workload_watches::WorkloadWatches;
 use super::workloads::{self, RollingWorkloads};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::decide::preflight::Holder;
+use crate::decide::record::observes;
 use crate::operator::metrics::Metrics;
 use crate::workload::view::WorkloadView;
 
@@ -39,6 +42,8 @@ pub struct Context {
     pub client: Client,
     /// Say what would be done, start nothing.
     pub monitor_only: bool,
+    /// Whether checks may be Jobs.
+    pub job_checks: bool,
     /// Tickets, cached.
     pub tickets: Store<Ticket>,
     /// Records, cached.
@@ -57,6 +62,10 @@ pub struct Context {
     written: Mutex<HashMap<Workload, u64>>,
     /// Pods of rollouts that take their time.
     pub pods: PodWatches,
+    /// Health checks in progress.
+    pub checks: CheckRuns,
+    /// Watches of workloads somebody else is expected to change.
+    pub watched: WorkloadWatches,
     /// Pauses between looks at what nobody can watch.
     pub rechecks: Backoffs<String>,
     /// Pauses after errors.
@@ -75,6 +84,8 @@ pub struct Parts {
     pub client: Client,
     /// See [`Context::monitor_only`].
     pub monitor_only: bool,
+    /// See [`Context::job_checks`].
+    pub job_checks: bool,
     /// Name of this process among others.
     pub identity: String,
     /// See [`Context::metrics`].
@@ -89,6 +100,10 @@ pub struct Parts {
     pub workloads: RollingWorkloads,
     /// See [`Context::pods`].
     pub pods: PodWatches,
+    /// See [`Context::checks`].
+    pub checks: CheckRuns,
+    /// See [`Context::watched`].
+    pub watched: WorkloadWatches,
 }
 
 impl Context {
@@ -100,6 +115,7 @@ impl Context {
             events: Publisher::start(Recorder::new(parts.client.clone(), reporter)),
             client: parts.client,
             monitor_only: parts.monitor_only,
+            job_checks: parts.job_checks,
             tickets: parts.tickets,
             records: parts.records,
             workloads: parts.workloads,
@@ -109,6 +125,8 @@ impl Context {
             handoff: Mutex::default(),
             written: Mutex::default(),
             pods: parts.pods,
+            checks: parts.checks,
+            watched: parts.watched,
             rechecks: Backoffs::new(RECHECK.0, RECHECK.1),
             retries: Backoffs::new(RETRY.0, RETRY.1),
             metrics: parts.metrics,
@@ -131,6 +149,12 @@ impl Context {
     /// The workload as last watched, while a rollout is in flight.
     pub fn rolling_workload(&self, workload: &Workload) -> Option<WorkloadView> {
         self.workloads.get(workload)
+    }
+
+    /// The workload a record is about, as last watched.
+    pub fn watched_workload(&self, record: &Deployment) -> Option<WorkloadView> {
+        let workload = &record.spec.workload;
+        if observes(record) { self.watched.get(workload) } else { self.rolling_workload(workload) }
     }
 
     /// The record, read from the API server.
@@ -225,6 +249,7 @@ impl Context {
     /// Forgets what is remembered of a ticket that is gone.
     pub fn forget_ticket(&self, namespace: &str, name: &str) {
         self.fresh_tickets.forget(namespace, name);
+        self.watched.tell_ticket(&self.client, &ObjectRef::new(name).within(namespace), &[]);
         self.forget_pauses(&format!("ticket/{namespace}/{name}"));
     }
 
@@ -234,6 +259,8 @@ impl Context {
         self.fresh_records.forget(&namespace, &name);
         self.take_handoff(record);
         self.pods.stop(&ObjectRef::from_obj(record));
+        self.checks.stop(&ObjectRef::from_obj(record));
+        self.watched.tell_record(&self.client, &ObjectRef::from_obj(record), None);
         self.forget_pauses(&format!("record/{namespace}/{name}"));
     }
 

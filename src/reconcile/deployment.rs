@@ -19,7 +19,7 @@ use crate::api::workload_ref::ContainerImage;
 use crate::decide::condition_reason;
 use crate::decide::notices::Notice;
 use crate::decide::preflight::{Holder, finished};
-use crate::decide::record::{Answer, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority, decide};
+use crate::decide::record::{Answer, Phase, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority, decide, observes, phase};
 use crate::workload::owner::ImageOwner;
 use crate::workload::pods::PodView;
 use crate::workload::view::WorkloadView;
@@ -42,8 +42,10 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
             RecordStep::DeletePod(pod) => pass.delete_pod(&pod).await?,
             RecordStep::Patch { purpose, patch } => pass.patch(purpose, *patch).await?,
             RecordStep::WriteStatus(status) => pass.write_status(*status).await?,
-            RecordStep::Wait { until, recheck, watch_pods } => {
+            RecordStep::Wait { until, recheck, watch_pods, checks } => {
                 pass.watch_pods(watch_pods);
+                pass.run_checks(checks);
+                pass.watch_workload();
                 let key = format!("record/{}/{}", pass.namespace, pass.name);
                 return Ok(ctx.next_pass(&key, pass.world.record.metadata.generation, until, recheck));
             }
@@ -60,7 +62,7 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
     let handoff = if patched { None } else { ctx.take_handoff(record) };
     let (workload, holder) = match handoff {
         Some((view, holder)) => (WorkloadSeen::Live(Box::new(view)), holder),
-        None => match ctx.rolling_workload(&record.spec.workload) {
+        None => match ctx.watched_workload(record) {
             // What is let go already may still look held.
             Some(view) if finished(record) && ctx.is_outdated(&view) => (WorkloadSeen::Unread, Holder::Nobody),
             Some(view) => (WorkloadSeen::Watched(Box::new(view)), Holder::Nobody),
@@ -73,6 +75,7 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
         workload,
         holder,
         pods: ctx.pods.get(key),
+        checks: ctx.checks.get(key, phase(record)),
         answer: None,
         relabelled: false,
         now: Context::now(),
@@ -167,6 +170,9 @@ impl Pass<'_> {
         let kind =
             status::Kind { action: "write the record's status", crd: "deployments.trackdown.dev", fresh: &self.ctx.fresh_records };
         self.world.record = status::write(self.ctx, &kind, &before, &sent).await?;
+        if phase(&before) != phase(&self.world.record) {
+            self.world.checks = None;
+        }
         if finished(&self.world.record) {
             self.report_end();
         }
@@ -179,6 +185,18 @@ impl Pass<'_> {
             self.ctx.pods.start(&self.ctx.client, self.key.clone(), namespace, &self.selector());
         } else {
             self.ctx.pods.stop(&self.key);
+        }
+    }
+
+    fn watch_workload(&self) {
+        let record = &self.world.record;
+        self.ctx.watched.tell_record(&self.ctx.client, &self.key, Some(&record.spec.workload).filter(|_| observes(record)));
+    }
+
+    fn run_checks(&self, wanted: Option<Phase>) {
+        match wanted {
+            Some(phase) => self.ctx.checks.start(&self.ctx.client, &self.world.record, phase),
+            None => self.ctx.checks.stop(&self.key),
         }
     }
 
@@ -236,6 +254,7 @@ impl Pass<'_> {
         });
         self.ctx.metrics.rollout_ended(result, seconds);
         self.ctx.pods.stop(&self.key);
+        self.ctx.checks.stop(&self.key);
     }
 
     fn audit(&self, decision: &str, detail: &str) {

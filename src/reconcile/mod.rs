@@ -2,17 +2,21 @@
 
 pub mod audit;
 pub mod backoff;
+pub mod checks;
 pub mod context;
 pub mod deployment;
 pub mod error;
 pub mod events;
 pub mod fresh;
+pub mod http_check;
 pub mod io;
+pub mod job_check;
 pub mod pods;
 pub mod routes;
 pub mod status;
 pub mod ticket;
 pub mod watches;
+pub mod workload_watches;
 pub mod workloads;
 
 /// Steps one pass may take: some for each of 16 targets. A pass that needs more has a bug; it ends and is tried again with back-off.

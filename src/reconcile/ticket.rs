@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::api::PostParams;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
 use super::audit::{self, Decision};
@@ -35,7 +36,7 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
             TicketStep::ReadWorkload(workload) => pass.read_workload(workload).await?,
             TicketStep::WriteStatus(status) => pass.write_status(*status).await?,
             TicketStep::CreateRecord(record) => pass.create_record(*record).await?,
-            TicketStep::Wait { until, recheck } => return Ok(pass.wait(until, recheck)),
+            TicketStep::Wait { until, recheck, watch } => return Ok(pass.wait(until, recheck, &watch)),
         }
         pass.world.now = Context::now();
     }
@@ -54,6 +55,7 @@ fn gather(ctx: &Context, ticket: &Ticket) -> TicketWorld {
         rivals: rivals(ctx, ticket),
         probes: BTreeMap::new(),
         monitor_only: ctx.monitor_only,
+        job_checks: ctx.job_checks,
         now: Context::now(),
         ticket: ticket.clone(),
     }
@@ -81,10 +83,11 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn wait(&self, until: Option<Timestamp>, recheck: bool) -> Action {
+    fn wait(&self, until: Option<Timestamp>, recheck: bool, watch: &[Workload]) -> Action {
         let ticket = &self.world.ticket;
+        let watched = self.ctx.watched.tell_ticket(&self.ctx.client, &ObjectRef::from_obj(ticket), watch);
         let key = format!("ticket/{}/{}", self.namespace, ticket.name_any());
-        self.ctx.next_pass(&key, ticket.metadata.generation, until, recheck)
+        self.ctx.next_pass(&key, ticket.metadata.generation, until, recheck || !watched)
     }
 
     async fn read_record(&mut self, name: &str) -> Result<(), Error> {

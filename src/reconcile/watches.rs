@@ -15,11 +15,13 @@ use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::checks::CheckRuns;
 use super::context::{Context, Parts};
 use super::error::Error;
 use super::io::{Reply, call};
 use super::pods::PodWatches;
 use super::routes::{self, Wake};
+use super::workload_watches::WorkloadWatches;
 use super::workloads::RollingWorkloads;
 use super::{deployment, ticket};
 use crate::api::ROLLING_LABEL;
@@ -46,6 +48,7 @@ pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>,
     let ctx = Arc::new(Context::new(Parts {
         client: client.clone(),
         monitor_only: settings.monitor_only,
+        job_checks: settings.limits.jobs,
         identity: settings.identity.clone(),
         metrics,
         crd_too_old: vitals.crd_too_old.clone(),
@@ -58,6 +61,8 @@ pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>,
             rollouts: rollouts.clone(),
         },
         pods: PodWatches::new(wake_records.clone()),
+        watched: WorkloadWatches::new(wake_tickets.clone(), wake_records.clone()),
+        checks: CheckRuns::new(wake_records.clone(), settings.limits.clone()),
     }));
     let hub = Hub { ctx: &ctx, scope: scope.as_deref(), vitals: &vitals, tickets: wake_tickets, records: wake_records };
     let rollouts_served = is_served::<Rollout>(&client).await;

@@ -45,6 +45,34 @@ impl fmt::Display for ImageOwner {
     }
 }
 
+/// Annotations and labels that tell who owns the image, and whether Trackdown may write all the same.
+const ANNOTATIONS: [&str; 3] =
+    ["argocd.argoproj.io/tracking-id", "kustomize.toolkit.fluxcd.io/reconcile", WRITE_CONSENT_ANNOTATION];
+const LABELS: [&str; 3] = ["argocd.argoproj.io/instance", "kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"];
+
+/// A mark of an owner as it was found: a write tests that it still is so.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Mark {
+    /// `annotations` or `labels`.
+    pub map: &'static str,
+    /// Its key.
+    pub key: &'static str,
+    /// Its value, if it is there.
+    pub value: Option<String>,
+}
+
+/// Every mark of an owner, those that are absent too.
+#[must_use]
+pub fn marks(meta: &ObjectMeta) -> Vec<Mark> {
+    let found = |map: &'static str, values: Option<&BTreeMap<String, String>>, key: &'static str| Mark {
+        map,
+        key,
+        value: get(values, key).map(str::to_owned),
+    };
+    let annotations = ANNOTATIONS.into_iter().map(|key| found("annotations", meta.annotations.as_ref(), key));
+    annotations.chain(LABELS.into_iter().map(|key| found("labels", meta.labels.as_ref(), key))).collect()
+}
+
 /// Whether the workload's owner consents to a write by Trackdown in any case.
 #[must_use]
 pub fn consents(meta: &ObjectMeta) -> bool {

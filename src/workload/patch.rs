@@ -13,20 +13,22 @@ use crate::api::workload_ref::ContainerImage;
 use crate::api::{MARKER_ANNOTATION, ROLLING_LABEL};
 
 /// Changes images and writes the marker and the label in the same request. Tests UID, generation, marker and every container's name
-/// and image as they are in `view`.
+/// and image as they are in `view`, and that nobody has begun to own the image since.
 #[must_use]
 pub fn set_images(view: &WorkloadView, images: &[ContainerImage], marker: &Marker) -> Patch {
     let mut ops = vec![test_uid(view), test("/metadata/generation", json!(view.generation)), test_marker(view)];
+    ops.extend(test_owner(view));
     ops.extend(replace_images(view, images));
     ops.extend(write_marker(view, marker));
     ops.extend(add_label(view));
     Patch(ops)
 }
 
-/// Puts images back. The generation may have moved (a scaler); UID, marker, names and images may not.
+/// Puts images back. The generation may have moved (a scaler); UID, marker, owner, names and images may not.
 #[must_use]
 pub fn restore_images(view: &WorkloadView, images: &[ContainerImage]) -> Patch {
     let mut ops = vec![test_uid(view), test_marker(view)];
+    ops.extend(test_owner(view));
     ops.extend(replace_images(view, images));
     Patch(ops)
 }
@@ -81,6 +83,19 @@ fn test_uid(view: &WorkloadView) -> PatchOperation {
 /// A `test` for `null` holds where the member is absent: so the API server's JSON patch reads it, but only if the parent is there.
 fn test_marker(view: &WorkloadView) -> PatchOperation {
     if view.has_annotations { test(&annotation_path(), json!(view.marker)) } else { test("/metadata/annotations", Value::Null) }
+}
+
+/// Neither labels nor, on some kinds, annotations move the generation: an owner that appeared between the read and the write is only
+/// found so.
+fn test_owner(view: &WorkloadView) -> Vec<PatchOperation> {
+    let is_there = |map: &str| if map == "labels" { view.has_labels } else { view.has_annotations };
+    let marks = view.marks.iter().filter(|m| is_there(m.map));
+    let mut ops: Vec<_> =
+        marks.map(|m| test(&format!("/metadata/{}/{}", m.map, m.key.replace('/', "~1")), json!(m.value))).collect();
+    if !view.has_labels {
+        ops.push(test("/metadata/labels", Value::Null));
+    }
+    ops
 }
 
 fn write_marker(view: &WorkloadView, marker: &Marker) -> Vec<PatchOperation> {

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
 use kube::core::Selector;
 
-use super::owner::{self, ImageOwner};
+use super::owner::{self, ImageOwner, Mark};
 use crate::api::deployment::{Replicas, RootCause};
 use crate::api::marker::Marker;
 use crate::api::workload_ref::{ContainerImage, Workload, WorkloadKind};
@@ -78,6 +78,8 @@ pub struct WorkloadView {
     pub selector: String,
     /// Who else owns the image.
     pub owner: ImageOwner,
+    /// The marks `owner` and `consent` were told from.
+    pub marks: Vec<Mark>,
     /// Its owner allows Trackdown to write although a GitOps tool owns the image.
     pub consent: bool,
     /// When Trackdown last wrote to it, in whole seconds.
@@ -120,6 +122,7 @@ impl WorkloadView {
             revision: None,
             selector: selector.and_then(|s| Selector::try_from(s.clone()).ok()).map(|s| s.to_string()).unwrap_or_default(),
             owner: owner::detect(meta),
+            marks: owner::marks(meta),
             consent: owner::consents(meta),
             written: own_writes.filter_map(|f| f.time.as_ref().map(|t| t.0)).max(),
         }
@@ -147,6 +150,12 @@ impl WorkloadView {
     #[must_use]
     pub fn marker(&self) -> Option<Marker> {
         Marker::parse(self.marker.as_deref()?, &self.uid, &self.workload.namespace)
+    }
+
+    /// The GitOps tool that owns the image and has not consented to a write.
+    #[must_use]
+    pub fn foreign_owner(&self) -> Option<&ImageOwner> {
+        Some(&self.owner).filter(|owner| owner.is_gitops() && !self.consent)
     }
 
     /// The container of that name.

@@ -63,6 +63,9 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
     if view.uid != world.record.spec.base.uid {
         return end_now(world, reason::SUPERSEDED, "the workload was deleted and created again before anything was written");
     }
+    if world.observes() {
+        return observe(world, view, why);
+    }
     match marker_owner(world, view) {
         MarkerOwner::Ours(marker) => return adopt(world, view, &marker),
         MarkerOwner::OurFence => {
@@ -79,6 +82,10 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
         None if runs_wanted(world, view) => {
             end_now(world, reason::SUPERSEDED, "somebody else set the image before anything was written, and it is not healthy")
         }
+        None if unmoved && view.foreign_owner().is_some() => {
+            let message = format!("{} came to own the image before anything was written", view.owner);
+            end_now(world, reason::SUPERSEDED, &message)
+        }
         None if unmoved => write(world, view),
         None if known_unwritten(world, view) => {
             end_now(world, reason::SUPERSEDED, "the workload changed between the decision and the write; nothing was written")
@@ -89,6 +96,23 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
             "the workload was changed by somebody else while the outcome of the write was unknown; it is left as it is",
         ),
     }
+}
+
+/// Nothing is to be written: what somebody else set is followed from here on.
+fn observe(world: &RecordWorld, view: &WorkloadView, why: Option<(&str, &str)>) -> RecordStep {
+    if let Some((reason, message)) = why {
+        return end_now(world, reason, message);
+    }
+    if !runs_wanted(world, view) {
+        return end_now(world, reason::SUPERSEDED, "somebody else has set another image by now");
+    }
+    let mut status = current(world);
+    status.previous_images.clone_from(&world.record.spec.base.images);
+    status.admitted_images = live_images(world, view);
+    status.workload_generation = Some(view.generation);
+    status.patched_time = Some(MicroTime(world.now));
+    let who = view.foreign_owner().map_or_else(|| "are set already".to_owned(), |owner| format!("were delivered by {owner}"));
+    progressing(world, status, PROGRESSING, &format!("the images {who}; following the pods"))
 }
 
 /// Whether it is certain that the write had no effect: it was refused, or another attempt of Trackdown came before it.

@@ -4,11 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::outcome::{current, end, end_now, note, progressing, sentence};
+use super::verifying::{Verification, verify};
 use super::{Authority, LOOK_AT_PODS_AFTER, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
 use super::{marker_owner, shows};
 use crate::api::condition::bounded;
 use crate::api::deployment::{Action, DeploymentStatus, OnFailure, RootCause};
 use crate::api::ticket::Stop;
+use crate::api::workload_ref::ContainerImage;
 use crate::decide::images::all_same_or_pinned;
 use crate::decide::reason;
 use crate::workload::view::WorkloadView;
@@ -23,22 +25,25 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
         Err(step) => return *step,
     };
     match world.authority {
+        Authority::Stopped(_) if world.observes() => {
+            return end_now(world, reason::ABORTED, "ended by its ticket; Trackdown had written nothing");
+        }
         Authority::Stopped(Stop::Leave) => {
             return end_now(world, reason::ABORTED, "a person took over (spec.manualOverride); everything is left as it is");
         }
         Authority::Stopped(Stop::Rollback) => return fail(world, view, stopped()),
         _ => {}
     }
+    let patched = status.patched_time.as_ref().map_or(world.now, |t| t.0);
+    let deadline = patched + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
     if view.complete() {
-        return complete(world, view);
+        return complete(world, view, deadline);
     }
     let admitted = &status.admitted_images;
     let pods = world.pods.as_deref().unwrap_or_default();
-    let patched = status.patched_time.as_ref().map_or(world.now, |t| t.0);
     if let Some(cause) = pods::root_cause(pods, admitted).or_else(|| reported_failure(view, patched)) {
         return fail(world, view, cause);
     }
-    let deadline = patched + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
     if world.now >= deadline {
         return fail(world, view, timed_out(world, view, pods::hint(pods, admitted).or_else(|| view.progress.clone())));
     }
@@ -65,6 +70,9 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
     if view.uid != world.record.spec.base.uid {
         return Err(Box::new(if world.workload.is_live() { gone(world) } else { RecordStep::ReadWorkload }));
     }
+    if world.observes() {
+        return observed(world, status, view);
+    }
     let late = Some(view.generation) < status.workload_generation;
     let MarkerOwner::Ours(_) = marker_owner(world, view) else {
         if !world.workload.is_live() {
@@ -77,7 +85,7 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
     }
     let expected = shows(view, &status.admitted_images) || status.rollback_time.is_some() && restored(view, status);
     if !expected {
-        let step = if world.workload.is_live() { contested(world) } else { RecordStep::ReadWorkload };
+        let step = if world.workload.is_live() { contested(world, view) } else { RecordStep::ReadWorkload };
         return Err(Box::new(step));
     }
     if !view.rolling && world.workload.is_live() && !world.relabelled {
@@ -86,11 +94,27 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
     Ok(view)
 }
 
+/// A workload that is only looked at: what counts is that it still runs what was found.
+fn observed<'a>(
+    world: &RecordWorld,
+    status: &DeploymentStatus,
+    view: &'a WorkloadView,
+) -> Result<&'a WorkloadView, Box<RecordStep>> {
+    if shows(view, &status.admitted_images) {
+        return Ok(view);
+    }
+    Err(Box::new(if world.workload.is_live() {
+        end_now(world, reason::SUPERSEDED, "somebody else has set another image before this one was verified")
+    } else {
+        RecordStep::ReadWorkload
+    }))
+}
+
 /// The watch needs a moment to show a workload that was just labelled.
 fn unseen(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     let look = status.patched_time.as_ref().map(|t| t.0 + LOOK_AT_PODS_AFTER);
     match look.filter(|t| *t > world.now) {
-        Some(until) => RecordStep::Wait { until: Some(until), recheck: false, watch_pods: false },
+        Some(until) => RecordStep::Wait { until: Some(until), recheck: false, watch_pods: false, checks: None },
         None => RecordStep::ReadWorkload,
     }
 }
@@ -99,11 +123,21 @@ fn lost(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
     if marker_owner(world, view) == MarkerOwner::Sibling {
         return end_now(world, reason::SUPERSEDED, "a newer attempt of the same ticket took its place");
     }
-    contested(world)
+    contested(world, view)
 }
 
-fn contested(world: &RecordWorld) -> RecordStep {
-    end_now(world, reason::CONTESTED, "somebody else changed the workload during the rollout; it is left as it is")
+fn contested(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
+    let message = if view.foreign_owner().is_some() {
+        format!(
+            "{} owns the image and changed it during the rollout; it is left as it is: set {} in Git, or allow Trackdown to write with \
+             the annotation trackdown.dev/write: allow on the workload",
+            view.owner,
+            record_images(world)
+        )
+    } else {
+        "somebody else changed the workload during the rollout; it is left as it is".to_owned()
+    };
+    end_now(world, reason::CONTESTED, &message)
 }
 
 /// Whether the workload shows the previous images again.
@@ -116,7 +150,7 @@ fn gone(world: &RecordWorld) -> RecordStep {
 }
 
 /// Every pod runs the new template: look once at what really runs, then end well.
-fn complete(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
+fn complete(world: &RecordWorld, view: &WorkloadView, deadline: Timestamp) -> RecordStep {
     let mut status = current(world);
     note(&mut status, view);
     let taking_back = world.record.spec.action == Action::Rollback;
@@ -125,11 +159,25 @@ fn complete(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
         status.healthy_time = Some(MicroTime(world.now));
         return end(world, status, result, "the images are set; the workload asks for 0 pods");
     }
+    match verify(world, deadline, &mut status) {
+        Verification::Pending(step) => return step,
+        Verification::Failed(cause) => return fail_with(world, view, status, cause),
+        Verification::Passed => {}
+    }
     let Some(pods) = &world.pods else { return RecordStep::ReadPods };
     status.digests = pods::digests(pods, &status.admitted_images);
-    status.healthy_time = Some(MicroTime(world.now));
+    status.healthy_time.get_or_insert(MicroTime(world.now));
     status.verified_time = Some(MicroTime(world.now));
     let pods = view.replicas.available;
+    if world.observes() {
+        // Without a change that the ticket saw, there was none.
+        let result = if status.previous_images.is_empty() { reason::ALREADY_CURRENT } else { reason::ROLLOUT_COMPLETE };
+        let message = match view.foreign_owner() {
+            Some(owner) => format!("{pods} pods run the images, delivered by {owner}, and are available"),
+            None => format!("{pods} pods ran these images already, and are available; nothing was written"),
+        };
+        return end(world, status, result, &message);
+    }
     if taking_back {
         let images = record_images(world);
         let asked = world.record.spec.requested_by.clone().unwrap_or_default();
@@ -143,10 +191,13 @@ fn complete(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
 
 /// The rollout has failed: decide what becomes of the workload. A rollback is an intent first, then a write.
 fn fail(world: &RecordWorld, view: &WorkloadView, cause: RootCause) -> RecordStep {
+    fail_with(world, view, current(world), cause)
+}
+
+fn fail_with(world: &RecordWorld, view: &WorkloadView, mut status: DeploymentStatus, cause: RootCause) -> RecordStep {
     if !world.workload.is_live() {
         return RecordStep::ReadWorkload;
     }
-    let mut status = current(world);
     let text = sentence(&cause);
     let stopped = cause.reason == STOPPED_BY_TICKET;
     status.root_cause = Some(cause);
@@ -154,11 +205,19 @@ fn fail(world: &RecordWorld, view: &WorkloadView, cause: RootCause) -> RecordSte
     if world.record.spec.action == Action::Rollback {
         return end(world, status, reason::ROLLBACK_FAILED, &format!("{text}; left as it is: look at the workload"));
     }
+    if world.observes() && view.foreign_owner().is_none() {
+        return end(
+            world,
+            status,
+            reason::ROLLOUT_FAILED,
+            &format!("{text}; Trackdown had written nothing that it could take back"),
+        );
+    }
     if world.record.spec.on_failure == OnFailure::Hold && !stopped {
         return end(world, status, reason::ROLLOUT_FAILED, &format!("{text}; left as it is (rollout.onFailure: Hold)"));
     }
-    if view.owner.is_gitops() && !view.consent {
-        let message = format!("{text}; {} owns the image now: put the previous one back in Git", view.owner);
+    if view.foreign_owner().is_some() {
+        let message = requires_git(&text, view, &status.previous_images);
         return end(world, status, reason::ROLLBACK_REQUIRES_GIT, &message);
     }
     if status.previous_images == status.admitted_images {
@@ -166,6 +225,14 @@ fn fail(world: &RecordWorld, view: &WorkloadView, cause: RootCause) -> RecordSte
     }
     status.rollback_time = Some(MicroTime(world.now));
     progressing(world, status, reason::ROLLING_BACK, &format!("{text}; putting the previous images back"))
+}
+
+/// What only Git can do.
+pub fn requires_git(cause: &str, view: &WorkloadView, previous: &[ContainerImage]) -> String {
+    let mut images: Vec<_> = previous.iter().map(|i| i.image.as_str()).collect();
+    images.dedup();
+    let what = if images.is_empty() { "the previous image".to_owned() } else { images.join(", ") };
+    bounded(&format!("{cause}; {} owns the image: put {what} back in Git", view.owner))
 }
 
 fn record_images(world: &RecordWorld) -> String {
@@ -202,6 +269,6 @@ fn wait(world: &RecordWorld, view: &WorkloadView, patched: Timestamp, deadline: 
     let look = patched + LOOK_AT_PODS_AFTER;
     let watch_pods = world.now >= look;
     // Without its label the workload is not watched.
-    let recheck = !view.rolling || world.refused().is_some();
-    RecordStep::Wait { until: Some(if watch_pods { deadline } else { look.min(deadline) }), recheck, watch_pods }
+    let recheck = (!view.rolling && !world.observes()) || world.refused().is_some();
+    RecordStep::Wait { until: Some(if watch_pods { deadline } else { look.min(deadline) }), recheck, watch_pods, checks: None }
 }

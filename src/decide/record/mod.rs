@@ -8,13 +8,15 @@ mod finished;
 mod following;
 mod outcome;
 mod rolling_back;
+mod verifying;
 
 use jiff::{SignedDuration, Timestamp};
 use json_patch::Patch;
 
 use super::images::all_same_or_pinned;
-use super::preflight::Holder;
-use crate::api::deployment::{Deployment, DeploymentStatus};
+use super::preflight::{Holder, finished};
+use crate::api::check::CheckResult;
+use crate::api::deployment::{Action, Deployment, DeploymentStatus};
 use crate::api::marker::Marker;
 use crate::api::ticket::{Stop, Ticket};
 use crate::api::workload_ref::ContainerImage;
@@ -39,6 +41,8 @@ pub struct RecordWorld {
     pub holder: Holder,
     /// The pods of the workload.
     pub pods: Option<Vec<PodView>>,
+    /// What the health checks of the phase at hand found, if they are over.
+    pub checks: Option<Vec<CheckResult>>,
     /// The API server's answer to the last write of this pass, where a read does not tell it.
     pub answer: Option<Answer>,
     /// In this pass it was tried to put the label back.
@@ -120,7 +124,25 @@ pub enum RecordStep {
         recheck: bool,
         /// Watch the workload's pods until the record has ended.
         watch_pods: bool,
+        /// Run the health checks of this phase.
+        checks: Option<Phase>,
     },
+}
+
+/// What is being verified.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Phase {
+    /// The new images.
+    Rollout,
+    /// The images that were put back.
+    Rollback,
+}
+
+/// The phase a record is in.
+#[must_use]
+pub fn phase(record: &Deployment) -> Phase {
+    let rolling_back = record.status.as_ref().is_some_and(|s| s.rollback_time.is_some());
+    if rolling_back { Phase::Rollback } else { Phase::Rollout }
 }
 
 /// What a patch of the workload is for.
@@ -151,7 +173,17 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
     if status.rollback_time.is_some() { rolling_back::decide(world, status) } else { following::decide(world, status) }
 }
 
+/// Whether the record follows a workload that it has not labelled, so that it has to be watched by name.
+#[must_use]
+pub fn observes(record: &Deployment) -> bool {
+    record.spec.action == Action::Observe && !finished(record)
+}
+
 impl RecordWorld {
+    fn observes(&self) -> bool {
+        self.record.spec.action == Action::Observe
+    }
+
     /// Why the API server refused the last write of this pass.
     fn refused(&self) -> Option<&str> {
         match &self.answer {
@@ -162,10 +194,10 @@ impl RecordWorld {
 }
 
 /// The step that is due when nothing is.
-const IDLE: RecordStep = RecordStep::Wait { until: None, recheck: false, watch_pods: false };
+const IDLE: RecordStep = RecordStep::Wait { until: None, recheck: false, watch_pods: false, checks: None };
 
 /// Look again with back-off.
-const RECHECK: RecordStep = RecordStep::Wait { until: None, recheck: true, watch_pods: false };
+const RECHECK: RecordStep = RecordStep::Wait { until: None, recheck: true, watch_pods: false, checks: None };
 
 /// Whose the marker on the workload is.
 #[derive(Debug, Eq, PartialEq)]

@@ -66,6 +66,9 @@ fn within_bounds(status: &mut DeploymentStatus) {
         cause.reason = bounded_to(&cause.reason, 64);
         cause.message = bounded(&cause.message);
     }
+    for result in status.checks.iter_mut().chain(&mut status.rollback_checks) {
+        result.message = bounded(&result.message);
+    }
     for digest in &mut status.digests {
         digest.image_id = bounded_to(&digest.image_id, 1024);
     }

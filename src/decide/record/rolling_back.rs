@@ -2,9 +2,11 @@
 
 use jiff::SignedDuration;
 
-use super::following::{STOPPED_BY_TICKET, ours, restored};
+use super::following::{STOPPED_BY_TICKET, ours, requires_git, restored};
 use super::outcome::{current, end, note, sentence};
+use super::verifying::{Verification, verify};
 use super::{Authority, Purpose, RecordStep, RecordWorld};
+use crate::api::condition::bounded;
 use crate::api::deployment::DeploymentStatus;
 use crate::api::ticket::Stop;
 use crate::decide::reason;
@@ -25,9 +27,21 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     let restored = restored(view, status) && Some(view.generation) > status.workload_generation;
     let settled = if world.record.spec.base.healthy { view.complete() } else { view.observed() };
     if restored && settled {
+        let mut ended = current(world);
+        note(&mut ended, view);
+        if world.record.spec.base.healthy {
+            match verify(world, deadline, &mut ended) {
+                Verification::Pending(step) => return step,
+                Verification::Failed(bad) => {
+                    let message = format!("{cause}; the previous images are back, but {}: look at the workload", sentence(&bad));
+                    return end(world, ended, reason::ROLLBACK_FAILED, &bounded(&message));
+                }
+                Verification::Passed => {}
+            }
+        }
         let by_ticket = status.root_cause.as_ref().is_some_and(|c| c.reason == STOPPED_BY_TICKET);
         let result = if by_ticket { reason::ABORTED } else { reason::ROLLED_BACK };
-        return finish(world, view, result, &format!("{cause}; the previous images are back"));
+        return end(world, ended, result, &format!("{cause}; the previous images are back"));
     }
     if world.now >= deadline {
         let seconds = world.record.spec.timeout_seconds;
@@ -42,6 +56,7 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
                 until: Some(deadline),
                 recheck: world.refused().is_some(),
                 watch_pods: view.blocked_by_broken_pods,
+                checks: None,
             },
         };
     }
@@ -49,10 +64,10 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
         return RecordStep::ReadWorkload;
     }
     if world.refused().is_some() {
-        return RecordStep::Wait { until: Some(deadline), recheck: true, watch_pods: false };
+        return RecordStep::Wait { until: Some(deadline), recheck: true, watch_pods: false, checks: None };
     }
-    if view.owner.is_gitops() && !view.consent {
-        let message = format!("{cause}; {} owns the image now: put the previous one back in Git", view.owner);
+    if view.foreign_owner().is_some() {
+        let message = requires_git(&cause, view, &status.previous_images);
         return finish(world, view, reason::ROLLBACK_REQUIRES_GIT, &message);
     }
     RecordStep::Patch { purpose: Purpose::Rollback, patch: Box::new(patch::restore_images(view, &status.previous_images)) }

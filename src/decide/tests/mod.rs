@@ -4,6 +4,7 @@ mod gates;
 mod images;
 mod lifecycle;
 mod model;
+mod owner;
 mod preflight;
 mod request;
 mod retry;

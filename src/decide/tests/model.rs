@@ -44,6 +44,10 @@ struct Api {
     touched: bool,
     /// A rollback wrote over something that was not the record's.
     trampled: bool,
+    /// A GitOps tool has come to own the image.
+    adopted: bool,
+    /// The image was written under a GitOps tool that owns it.
+    fought: bool,
     /// Broken on purpose: the tests of a patch are ignored.
     lenient: bool,
 }
@@ -115,6 +119,7 @@ enum Move {
     SetByHand,
     Undo,
     Scale,
+    Adopt,
 }
 
 struct Scenario {
@@ -212,6 +217,7 @@ impl Model for Scenario {
             Property::always("a person's image stays", |_, s: &State| {
                 !s.api.trampled && (!s.api.theirs || image(&s.api.workload) == "theirs" || image(&s.api.workload) == OLD)
             }),
+            Property::always("nothing is written to what Git owns", |_, s: &State| !s.api.fought),
             Property::always("the bad image is nobody's previous", |_, s: &State| {
                 let previous = s.api.records.values().filter_map(|r| r.status.as_ref()).flat_map(|s| &s.previous_images);
                 previous.into_iter().all(|i| i.image != BAD)
@@ -250,8 +256,8 @@ fn ended_right(state: &State) -> bool {
         match status.state {
             Some(TicketState::Done) => api.touched || live == wanted(t),
             _ if t.spec.manual_override => true,
-            Some(TicketState::ReadyForDeployment) => stalled,
-            _ => live != BAD && live != NEW || api.records.values().any(|r| ended(r, reason::is_success)),
+            Some(TicketState::ReadyForDeployment) => stalled || api.adopted,
+            _ => api.adopted || live != BAD && live != NEW || api.records.values().any(|r| ended(r, reason::is_success)),
         }
     });
     let restored = api.records.values().all(|r| !ended(r, |x| x == reason::ROLLED_BACK) || live != BAD);
@@ -279,6 +285,7 @@ fn start_ticket(operator: &Operator, state: &State) -> Option<Pass> {
             rivals: Vec::new(),
             probes: BTreeMap::default(),
             monitor_only: false,
+            job_checks: false,
             now: at(state.clock),
         },
         &state.api,
@@ -315,6 +322,7 @@ fn start_record(operator: &Operator, state: &State, name: &str) -> Option<Pass> 
             workload: if watched.rolling { WorkloadSeen::Watched(Box::new(watched)) } else { WorkloadSeen::Unread },
             holder: Holder::Nobody,
             pods: Some(pods),
+            checks: None,
             answer: None,
             relabelled: false,
             now: at(state.clock),
@@ -422,6 +430,7 @@ fn perform_record(api: &mut Api, cache: &mut Api, mut world: RecordWorld, step: 
                     if purpose == Purpose::Forward {
                         *api.forward.entry(name).or_default() += 1;
                     }
+                    api.fought |= api.adopted && matches!(purpose, Purpose::Forward | Purpose::Rollback);
                     api.trampled |= purpose == Purpose::Rollback && before != world.record.spec.images[0].image;
                 }
                 Err(why) => world.answer = Some(Answer::Refused(why)),
@@ -504,6 +513,12 @@ fn user(api: &mut Api, what: Move) {
             api.theirs = rolled;
             api.touched = true;
         }
+        Move::Adopt => {
+            // Labels move neither generation nor marker.
+            let labels = api.workload["metadata"].as_object_mut().unwrap().entry("labels").or_insert_with(|| json!({}));
+            labels["kustomize.toolkit.fluxcd.io/name"] = json!("shop");
+            api.adopted = true;
+        }
         Move::Scale => {
             api.workload["spec"]["replicas"] = json!(5);
             new_generation(&mut api.workload);
@@ -559,7 +574,7 @@ fn find_wrong(scenario: Scenario, visit: &Visit) -> Option<String> {
 }
 
 const EVERY_MOVE: &[Move] =
-    &[Move::EditImage, Move::TakeBack, Move::Override, Move::Delete, Move::SetByHand, Move::Undo, Move::Scale];
+    &[Move::EditImage, Move::TakeBack, Move::Override, Move::Delete, Move::SetByHand, Move::Undo, Move::Scale, Move::Adopt];
 
 #[test]
 fn one_operator_crashing_at_any_step() {

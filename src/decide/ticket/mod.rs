@@ -45,6 +45,8 @@ pub struct TicketWorld {
     pub probes: BTreeMap<Workload, Probe>,
     /// The operator only says what it would do.
     pub monitor_only: bool,
+    /// Whether checks may be Jobs.
+    pub job_checks: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -88,6 +90,8 @@ pub enum TicketStep {
         until: Option<Timestamp>,
         /// Something that cannot be watched is waited for.
         recheck: bool,
+        /// Workloads whose changes are waited for.
+        watch: Vec<Workload>,
     },
 }
 
@@ -116,7 +120,8 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
     sequence::start_over(&mut status, ticket, &targets);
 
     let state = status.state.unwrap_or(TicketState::Planning);
-    let gate = gates::first_obstacle(ticket, state, &targets, &world.dependencies, world.now);
+    let gate = gates::first_obstacle(ticket, state, &targets, &world.dependencies, world.now)
+        .or_else(|| if world.job_checks { None } else { gates::job_check(&targets) });
     let mut situations = Vec::new();
     let mut creates = Vec::new();
     for target in &targets {
@@ -167,9 +172,16 @@ fn wait(world: &TicketWorld, situations: &[(String, Situation)]) -> TicketStep {
     });
     let expiry = world.ticket.spec.deploy_before.as_ref().map(|t| t.0).filter(|t| *t > world.now);
     let pending = situations.iter().any(|(_, s)| s.is_pending());
+    let obstacles = || {
+        situations.iter().filter_map(|(_, s)| match s {
+            Situation::Waiting(obstacle) | Situation::Held(obstacle) => Some(obstacle),
+            _ => None,
+        })
+    };
     TicketStep::Wait {
         until: retry.chain(expiry.filter(|_| pending)).min(),
-        recheck: situations.iter().any(|(_, s)| matches!(s, Situation::Waiting(o) | Situation::Held(o) if o.recheck)),
+        recheck: obstacles().any(|o| o.recheck),
+        watch: obstacles().filter_map(|o| o.watch.clone()).collect(),
     }
 }
 
@@ -210,6 +222,7 @@ fn take_in_result(world: &TicketWorld, entry: &mut TargetStatus) -> Result<(), T
         return Ok(());
     }
     entry.message = Some(succeeded.message.clone());
+    entry.seen_images.clear();
     if !reason::is_success(&succeeded.reason) {
         entry.failure_time = status.and_then(|s| s.completion_time.clone());
         entry.failure_namespace = Some(record.spec.workload.namespace.clone());

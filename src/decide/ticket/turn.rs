@@ -5,7 +5,8 @@ use kube::ResourceExt;
 use kube::api::ObjectMeta;
 
 use super::{Probe, RecordSeen, TicketStep, TicketWorld, in_flight, is_of, record_named, record_of, rollback, stopping};
-use crate::api::deployment::{Action, Deployment, DeploymentSpec, OnFailure, TicketRef};
+use crate::api::check::Check;
+use crate::api::deployment::{Base, Deployment, DeploymentSpec, OnFailure, TicketRef};
 use crate::api::ticket::{Stop, TargetRollback, TargetStatus, Ticket, TicketState};
 use crate::api::{ATTEMPT_LABEL, TARGET_LABEL, TICKET_LABEL, TICKET_UID_LABEL};
 use crate::decide::gates::{self, Obstacle};
@@ -250,7 +251,12 @@ impl Turn<'_> {
             return Ok(Situation::Waiting(Obstacle { moving: true, ..obstacle }));
         }
         match self.plan(None)? {
-            Err(obstacle) => Ok(Situation::Waiting(obstacle)),
+            Err(obstacle) => {
+                if let (reason::GITOPS_OWNED, Ok((view, _))) = (obstacle.reason, self.found()?) {
+                    entry.seen_images = preflight::live_images(self.target, view);
+                }
+                Ok(Situation::Waiting(obstacle))
+            }
             Ok(_) if self.world.monitor_only => Ok(Situation::Waiting(Obstacle::parked(
                 "WouldDeploy",
                 format!("would set {} to {}, but the operator only monitors (--dry-run)", self.target.workload, self.target.image),
@@ -313,6 +319,16 @@ impl Turn<'_> {
         })
     }
 
+    /// The checks of the record that is taken back, or gone back to: those of the ticket may have changed since without the right to
+    /// run them.
+    fn checks_of(&self, rollback: &TargetRollback) -> Vec<Check> {
+        let named = rollback.to.as_ref().or(rollback.of.as_ref());
+        match named.and_then(|name| self.world.records.get(name)) {
+            Some(RecordSeen::Found(record)) => record.spec.checks.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     fn rolling(&self, entry: &TargetStatus) -> Situation {
         Situation::InFlight(status::rolling_text(entry, &self.target.image))
     }
@@ -348,16 +364,17 @@ impl Turn<'_> {
                 target: self.target.name.clone(),
                 attempt: entry.attempt,
                 request_hash: self.hash(),
-                action: if rollback.is_some() { Action::Rollback } else { Action::Rollout },
+                action: plan.action,
                 rollback_of: rollback.and_then(|r| r.of.clone()),
                 rollback_to: rollback.and_then(|r| r.to.clone()),
                 requested_by: Some(rollback.map_or_else(|| lifecycle::requester(ticket), |r| r.requested_by.clone())),
                 workload: self.target.workload.clone(),
                 images: plan.images,
-                base: plan.base,
+                base: Base { images: entry.seen_images.clone(), ..plan.base },
                 timeout_seconds: settings.timeout_seconds,
                 // Going forward again to what was taken back would help nobody.
                 on_failure: if rollback.is_some() { OnFailure::Hold } else { settings.on_failure },
+                checks: rollback.map_or_else(|| self.target.checks.clone(), |r| self.checks_of(r)),
                 dry_run: settings.dry_run && rollback.is_none(),
             },
             status: None,
