@@ -35,6 +35,9 @@ use trackdown::workload::Rollable;
 /// Rollouts one after the other.
 const ALONE: usize = 30;
 
+/// Worker slots, as the chart sets them.
+const SLOTS: usize = 16;
+
 /// Rollouts at once.
 const TOGETHER: usize = 60;
 
@@ -51,7 +54,7 @@ async fn main() {
         minimal.push(by_minimal_client(&scene, std::slice::from_ref(name), &format!("ghcr.io/acme/app:m{round}")).await);
         tickets.push(by_tickets(&scene, std::slice::from_ref(name), &format!("ghcr.io/acme/app:t{round}")).await);
     }
-    compare(&mut minimal, &mut tickets);
+    compare("minimal client", &mut minimal, "Trackdown", &mut tickets);
 
     println!("\n{TOGETHER} at once, milliseconds until the last has ended, median of three (fastest to slowest)");
     let (mut minimal, mut tickets) = (Vec::new(), Vec::new());
@@ -59,17 +62,43 @@ async fn main() {
         minimal.push(by_minimal_client(&scene, &names, &format!("ghcr.io/acme/app:mm{round}")).await);
         tickets.push(by_tickets(&scene, &names, &format!("ghcr.io/acme/app:tt{round}")).await);
     }
-    compare(&mut minimal, &mut tickets);
+    compare("minimal client", &mut minimal, "Trackdown", &mut tickets);
+
+    println!(
+        "\none ticket, alone and beside {SLOTS} rollouts that hang (as many as worker slots), milliseconds, median ({ALONE} rounds)"
+    );
+    let one = std::slice::from_ref(&names[0]);
+    let mut alone = Vec::new();
+    for round in 0..ALONE {
+        alone.push(by_tickets(&scene, one, &format!("ghcr.io/acme/app:alone{round}")).await);
+    }
+    hang(&scene).await;
+    let mut beside = Vec::new();
+    for round in 0..ALONE {
+        beside.push(by_tickets(&scene, one, &format!("ghcr.io/acme/app:beside{round}")).await);
+    }
+    compare("alone", &mut alone, "beside them", &mut beside);
 }
 
-fn compare(minimal: &mut [Duration], tickets: &mut [Duration]) {
+/// Rollouts whose pods never start, long enough for those pods to be watched.
+async fn hang(scene: &Scene) {
+    for i in 0..SLOTS {
+        let name = format!("hung-{i}");
+        scene.workload(&name, "ghcr.io/acme/app:0", 1).await;
+        scene.apply(&ready_ticket(&name, &name, "ghcr.io/acme/app:never"));
+        scene.wait_reason(&name, "RollingOut").await;
+    }
+    scene.requests_when_quiet(Duration::from_secs(3)).await;
+}
+
+fn compare(base: &str, minimal: &mut [Duration], name: &str, tickets: &mut [Duration]) {
     let show = |name: &str, times: &mut [Duration]| {
         times.sort();
         let (median, first, last) = (times[times.len() / 2], times[0], times[times.len() - 1]);
         println!("  {name:<16}{:>7} ({} to {})", median.as_millis(), first.as_millis(), last.as_millis());
         median.as_secs_f64()
     };
-    let ratio = 1.0 / show("minimal client", minimal) * show("Trackdown", tickets);
+    let ratio = 1.0 / show(base, minimal) * show(name, tickets);
     println!("  ratio           {ratio:>7.2}");
 }
 

@@ -18,6 +18,7 @@ mod checks;
 mod conditions;
 mod crash;
 mod docs;
+mod evidence;
 mod failing;
 mod gates;
 mod gitops;
@@ -29,6 +30,7 @@ mod queueing;
 mod rollback;
 mod sequence;
 mod unusual;
+mod waiting;
 mod workloads;
 
 use std::sync::Arc;
@@ -74,17 +76,19 @@ fn main() {
         sequence::{in_order, third_fails_and_all_come_back, another_image_starts_over, what_cannot_be_taken_back_stops_it},
         rollback::{
             to_what_ran_before, to_a_named_record, while_it_rolls_out, refuses_what_it_cannot, one_target_of_two, bad_old_image_stays,
-            one_target_done_again,
+            one_target_done_again, ends_the_tries, closed_ticket_stays_closed,
         },
         checks::{
             good_answers_end_the_rollout, bad_answers_roll_back, still_bad_after_the_rollback, what_may_not_be_asked, deadline_ends_checks,
             jobs, jobs_are_off_by_default, jobs_take_the_right_to_make_them,
         },
+        evidence::{moved_tag, records_are_kept_within_bounds},
         gitops::{
             git_delivers, git_delivers_what_fails, owner_appears_during_the_rollout, owner_appears_before_the_rollback,
             consent_with_ignored_differences, taken_back_through_git, state_owned_by_git, state_owned_by_ci,
             old_manifests_are_warned_about,
         },
+        waiting::{hung_rollouts_hold_up_nobody, looks_in_vain_stay_few},
         queueing::{two_tickets_for_one_workload, many_tickets},
         crash::{kill_at_any_moment, kill_and_undo, two_replicas_at_once, restart_writes_nothing, api_server_restarts},
         admission::{

@@ -105,9 +105,14 @@ pub async fn refuses_what_it_cannot(cluster: &Arc<Cluster>) {
 
     let of_api = scene.records("iss-2").await[0].metadata.name.clone().unwrap();
     ask(&scene, "iss-1", &json!({"request": "1", "to": of_api}));
-    let said = scene.wait_reason("iss-1", "RollbackImpossible").await.status.unwrap().message.unwrap();
+    let refused = scene.wait_reason("iss-1", "RollbackImpossible").await;
+    let said = refused.status.as_ref().unwrap().message.clone().unwrap();
     assert!(said.contains("is about Deployment refuses-what-it-cannot/api"), "{said}");
-    assert_eq!(scene.image("web").await, NEW);
+    assert_eq!((scene.image("web").await.as_str(), state(&refused)), (NEW, Some(TicketState::Done)), "it still is deployed");
+    // A request that was removed is withdrawn.
+    scene.kubectl(&["patch", "ticket", "iss-1", "--type=merge", "--patch", r#"{"spec":{"rollback":null}}"#]);
+    let withdrawn = scene.wait_reason("iss-1", "Deployed").await;
+    assert!(holds(&withdrawn, "Deployed") && withdrawn.status.unwrap().targets[0].rollback.is_none());
     // A person who has taken over is not run over.
     scene.kubectl(&[
         "patch",
@@ -126,16 +131,62 @@ pub async fn refuses_what_it_cannot(cluster: &Arc<Cluster>) {
     ask(&scene, "iss-2", &json!({"request": "1"}));
     scene.wait_reason("iss-2", "WorkloadMovedOn").await;
     assert_eq!(scene.image("api").await, "ghcr.io/acme/web:3");
-    // Nothing was changed, nothing is taken back: the ticket stays done, and an Event says so.
-    scene.apply(&ready_ticket("iss-4", "api", "ghcr.io/acme/web:3"));
+    // The same image again, but by another ticket's hand: the rollback that waits is none of its business.
+    scene.apply(&ready_ticket("iss-5", "api", NEW));
+    scene.wait_done("iss-5").await;
+    scene.kubectl(&["label", "ticket", "iss-2", "look=again"]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(scene.image("api").await, NEW);
+    // What the ticket found there already was set by another one: not its to take back.
+    scene.apply(&ready_ticket("iss-4", "api", NEW));
     scene.wait_done("iss-4").await;
     ask(&scene, "iss-4", &json!({"request": "1"}));
+    scene.wait_reason("iss-4", "RollbackImpossible").await;
+    // A target that does not exist: an Event says so, and nothing else happens.
+    ask(&scene, "iss-5", &json!({"request": "1", "targets": ["nobody"]}));
     let event = || async {
         let events = scene.kubectl(&["get", "events.events.k8s.io", "--field-selector=reason=NothingToTakeBack", "--output=name"]);
         (!events.trim().is_empty()).then_some(())
     };
     scene.until("the Event", event).await;
-    assert_eq!(state(&scene.ticket("iss-4").await), Some(TicketState::Done));
+    assert_eq!(state(&scene.ticket("iss-5").await), Some(TicketState::Done));
+}
+
+/// Between two tries the rollback has happened: what is asked for is that there is no other try.
+pub async fn ends_the_tries(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "ends-the-tries").await;
+    scene.workload("web", OLD, 1).await;
+    let mut ticket = ready_ticket("iss-1", "web", "ghcr.io/acme/web:bad");
+    ticket["spec"]["rollout"]["backoffSeconds"] = json!(60);
+    scene.apply(&ticket);
+    scene.wait_reason("iss-1", "BackingOff").await;
+    ask(&scene, "iss-1", &json!({"request": "1"}));
+    let status = scene.wait_reason("iss-1", "Aborted").await.status.unwrap();
+    assert!(status.message.unwrap().contains("not tried again, as spec.rollback asks"));
+}
+
+/// A ticket that was closed by hand and is taken back asks for no deployment, whoever edits its targets: only `spec.state` does.
+pub async fn closed_ticket_stays_closed(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "closed-ticket").await;
+    scene.workload("web", OLD, 1).await;
+    let mut ticket = ready_ticket("iss-1", "web", NEW);
+    scene.apply(&ticket);
+    scene.wait_done("iss-1").await;
+    ticket["spec"]["state"] = json!("done");
+    scene.apply(&ticket);
+    ask(&scene, "iss-1", &json!({"request": "1"}));
+    let status = scene.wait_reason("iss-1", "TakenBack").await.status.unwrap();
+    assert_eq!((status.deployed_by, status.deployed_targets.as_deref()), (None, Some("0/1")), "nobody claims a deployment");
+    ticket["spec"]["targets"][0]["image"] = json!("ghcr.io/acme/web:3");
+    scene.apply(&ticket);
+    scene.wait_reason("iss-1", "NotAsked").await;
+    scene.kubectl(&["annotate", "ticket", "iss-1", "trackdown.dev/retry-requested=1", "retry.trackdown.dev/web=1"]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(scene.image("web").await, OLD);
+    ticket["spec"]["state"] = json!("ready_for_deployment");
+    scene.apply(&ticket);
+    scene.wait_done("iss-1").await;
+    assert_eq!(scene.image("web").await, "ghcr.io/acme/web:3");
 }
 
 pub async fn one_target_of_two(cluster: &Arc<Cluster>) {
@@ -172,6 +223,12 @@ pub async fn bad_old_image_stays(cluster: &Arc<Cluster>) {
     assert_eq!(stalled.reason.as_deref(), Some("RollbackFailed"));
     assert_eq!(result(&scene.records("iss-1").await[1]), "RollbackFailed");
     assert_eq!(scene.image("web").await, OLD, "left as it is");
+    assert!(stalled.message.unwrap().contains("a new spec.rollback.request"));
+    // Once the cause is gone, the same is asked for again.
+    scene.kubectl(&["delete", "quota", "full"]);
+    scene.wait_rolled_out("deployment.apps", "web");
+    ask(&scene, "iss-1", &json!({"request": "2"}));
+    scene.wait_reason("iss-1", "TakenBack").await;
 }
 
 /// One target alone, though it is deployed: somebody changed it meanwhile.

@@ -79,7 +79,7 @@ pub async fn third_fails_and_all_come_back(cluster: &Arc<Cluster>) {
     );
     let said = status.message.unwrap();
     assert!(
-        said.contains("web: ImagePullBackOff") && said.contains("db: 1 pods run") && said.contains("target web failed"),
+        said.contains("web: ImagePullBackOff") && said.contains("db: 1 pod runs") && said.contains("target web failed"),
         "{said}"
     );
     assert!(!holds(&stalled, "Deployed"));
@@ -109,10 +109,26 @@ pub async fn another_image_starts_over(cluster: &Arc<Cluster>) {
         })
         .await;
     assert_eq!((scene.image("db").await.as_str(), scene.replica_sets("web").await), (OLD, 1), "web's turn never came");
+    scene.requests_when_quiet(Duration::from_secs(2)).await;
+    assert_eq!(
+        story(&scene).await,
+        ["db Rollout RolloutComplete", "api Rollout RolledBack", "db Rollback RollbackComplete"],
+        "and it ends there"
+    );
+    // Another image for one that was taken back asks for all of them again, too.
+    ticket["spec"]["targets"][0]["image"] = json!("ghcr.io/acme/app:5");
+    scene.apply(&ticket);
+    scene
+        .wait_ticket("iss-1", "tried and back again", |t| {
+            holds(t, "Stalled")
+                && t.status.as_ref().unwrap().targets[1].attempt == 2
+                && t.status.as_ref().unwrap().deployed_targets.as_deref() == Some("0/3")
+        })
+        .await;
     ticket["spec"]["targets"][1]["image"] = json!("ghcr.io/acme/app:3");
     scene.apply(&ticket);
     scene.wait_done("iss-1").await;
-    assert_eq!((scene.image("db").await.as_str(), scene.image("api").await.as_str()), (NEW, "ghcr.io/acme/app:3"));
+    assert_eq!((scene.image("db").await.as_str(), scene.image("api").await.as_str()), ("ghcr.io/acme/app:5", "ghcr.io/acme/app:3"));
     assert_eq!(scene.image("web").await, NEW);
 }
 
@@ -125,8 +141,10 @@ pub async fn what_cannot_be_taken_back_stops_it(cluster: &Arc<Cluster>) {
     let rolled = || async { (scene.image("web").await == "ghcr.io/acme/app:unready").then_some(()) };
     scene.until("web is rolled out", rolled).await;
     scene.kubectl(&["set", "image", "deployment.apps/api", "*=ghcr.io/acme/app:hotfix"]);
-    let status = scene.wait_reason("iss-1", "WorkloadMovedOn").await.status.unwrap();
-    assert!(status.message.unwrap().contains("runs api=ghcr.io/acme/app:hotfix by now"));
+    let held = scene.wait_reason("iss-1", "WorkloadMovedOn").await;
+    let said = held.status.as_ref().unwrap().message.clone().unwrap();
+    assert!(said.contains("runs api=ghcr.io/acme/app:hotfix by now") && said.contains("web: Timeout"), "{said}");
+    assert!(holds(&held, "Stalled"), "a person has to act");
     assert_eq!((scene.image("db").await.as_str(), scene.image("api").await.as_str()), (NEW, "ghcr.io/acme/app:hotfix"));
     // Once it runs what this ticket set, the rest comes back.
     scene.kubectl(&["set", "image", "deployment.apps/api", &format!("*={NEW}")]);

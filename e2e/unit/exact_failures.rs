@@ -40,6 +40,7 @@ fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server)
         client: Client::new(service, "shop"),
         monitor_only: false,
         job_checks: false,
+        history_limit: 10,
         identity: "test".into(),
         metrics: Arc::new(Metrics::default()),
         crd_too_old: Arc::default(),

@@ -399,7 +399,7 @@ pub enum Stop {
     Leave,
 }
 
-/// A request to take a deployment back.
+/// A request to take a deployment back. Removed before anything was done, it is withdrawn.
 #[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RollbackRequest {
@@ -449,6 +449,10 @@ pub struct TargetRollback {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub to: Option<String>,
+    /// How that rollout had ended: what the target goes back to if the request is withdrawn before anything was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub result: Option<String>,
     /// Who asked, and why.
     pub requested_by: Requester,
 }

@@ -24,7 +24,7 @@ pub struct Obstacle {
     /// Nobody can watch for its end: look again with back-off.
     pub recheck: bool,
     /// A workload whose changes end it.
-    pub watch: Option<Workload>,
+    pub watch: Option<Box<Workload>>,
     /// It ends by itself, as other work in the cluster goes on (then the ticket is being worked on, not parked).
     pub moving: bool,
 }
@@ -45,7 +45,7 @@ impl Obstacle {
     /// A wait for a change of this workload.
     #[must_use]
     pub fn watching(reason: &'static str, message: impl Into<String>, workload: &Workload) -> Self {
-        Self { watch: Some(workload.clone()), ..Self::parked(reason, message) }
+        Self { watch: Some(Box::new(workload.clone())), ..Self::parked(reason, message) }
     }
 
     /// Names the object waited for.
@@ -77,6 +77,7 @@ pub fn first_obstacle(
     now: Timestamp,
 ) -> Option<Obstacle> {
     wrong_state(state)
+        .or_else(|| not_asked(ticket))
         .or_else(|| nothing_to_deploy(targets))
         .or_else(|| held_by_person(ticket))
         .or_else(|| expired(ticket, now))
@@ -94,6 +95,13 @@ fn wrong_state(state: TicketState) -> Option<Obstacle> {
             format!("the ticket is {open}; spec.state: ready_for_deployment asks for the deployment"),
         )),
     }
+}
+
+/// A rollback moves a ticket on its own, also one that was closed by hand: that asks for no deployment.
+fn not_asked(ticket: &Ticket) -> Option<Obstacle> {
+    let asked = ticket.spec.state.filter(|state| *state != TicketState::ReadyForDeployment)?;
+    let message = format!("spec.state is {asked}: ready_for_deployment asks for the deployment");
+    Some(Obstacle::parked("NotAsked", message))
 }
 
 fn nothing_to_deploy(targets: &[ResolvedTarget]) -> Option<Obstacle> {

@@ -30,6 +30,9 @@ pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, now: Timestamp) {
                     status.targets.iter_mut().for_each(new_request);
                 }
                 record_deployment_by_hand(status, ticket, asked, now);
+            } else if asked == TicketState::ReadyForDeployment {
+                // A rollback had moved the ticket here; now it is asked for.
+                status.targets.iter_mut().for_each(new_request);
             }
         }
         None if fresh => transition(status, TicketState::Planning, Attribution::default(), now),

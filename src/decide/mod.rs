@@ -2,6 +2,7 @@
 //! the tests and under the model checker.
 
 pub mod check;
+pub mod evidence;
 pub mod gates;
 pub mod images;
 pub mod lifecycle;

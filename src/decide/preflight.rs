@@ -6,7 +6,7 @@ use super::reason::{GITOPS_OWNED, SUCCEEDED, WORKLOAD_HELD};
 use super::request::ResolvedTarget;
 use crate::api::condition::{ConditionStatus, find_condition};
 use crate::api::deployment::{Action, Base, Deployment};
-use crate::api::workload_ref::ContainerImage;
+use crate::api::workload_ref::{ContainerImage, WorkloadKind};
 use crate::workload::view::WorkloadView;
 
 /// What is known of the record that the workload's marker names.
@@ -259,7 +259,8 @@ fn healthy(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstacl
 
 fn writable(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstacle> {
     if view.paused {
-        let message = format!("{} is paused (spec.paused): kubectl rollout resume ends the wait", view.workload);
+        let by = if view.workload.kind == WorkloadKind::Rollout { "spec.paused: false" } else { "kubectl rollout resume" };
+        let message = format!("{} is paused (spec.paused): {by} ends the wait", view.workload);
         return Err(Obstacle::unwatched("WorkloadPaused", message).on(view.workload.to_string()));
     }
     if view.foreign_owner().is_some() {

@@ -11,6 +11,9 @@ pub const RECONCILING: &str = "Reconciling";
 /// Condition of both, present only when a person must act (kstatus).
 pub const STALLED: &str = "Stalled";
 
+/// Condition of a record, present only when a tag it deployed has meant something else before.
+pub const TAG_MOVED: &str = "TagMoved";
+
 /// Ticket waits: another attempt has the workload, or another ticket asked for it first.
 pub const WORKLOAD_HELD: &str = "WorkloadHeld";
 

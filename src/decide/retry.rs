@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 
 use super::{lifecycle, reason};
-use crate::api::ticket::{TargetStatus, Ticket, TicketStatus};
+use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus};
 use crate::api::{RETRY_ANNOTATION, TARGET_RETRY_PREFIX};
 
 /// Longest token that is told apart from others, in characters.
@@ -20,7 +20,8 @@ pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, fresh: bool) {
         let Some(entry) = status.targets.iter_mut().find(|e| e.name == target.name) else { continue };
         if entry.last_handled_retry.as_ref() != Some(&token) {
             entry.last_handled_retry = Some(token);
-            if !fresh {
+            // A ticket that was closed asks for nothing.
+            if !fresh && status.requested_state != Some(TicketState::Done) {
                 ask_again(entry);
             }
         }
@@ -40,7 +41,7 @@ fn take_in_for_all(status: &mut TicketStatus, ticket: &Ticket, fresh: bool) {
 
 /// An attempt in flight is what was asked for already; it only gets its tries back.
 fn ask_again(entry: &mut TargetStatus) {
-    if entry.result.is_some() {
+    if entry.result.is_some() || entry.record.is_none() {
         lifecycle::new_request(entry);
     }
     entry.tries = 0;

@@ -45,6 +45,8 @@ pub enum Situation {
         reason: String,
         /// Why, for people.
         message: String,
+        /// It was to be taken back.
+        taking_back: bool,
     },
 }
 
@@ -153,7 +155,8 @@ struct Summary {
 
 fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situation)]) -> Summary {
     let state = status.state.unwrap_or(TicketState::Planning);
-    if state == TicketState::Done {
+    // A rollback that has not begun leaves the ticket where it is, but is the thing to know.
+    if state == TicketState::Done && !situations.iter().any(|(_, s)| matches!(s, Situation::Held(_))) {
         let message = match &status.deployed_by {
             Some(by) => format!("deployed by {by}"),
             None => "done".to_owned(),
@@ -229,14 +232,16 @@ fn held(situations: &[(String, Situation)]) -> Option<Summary> {
         Situation::Held(o) => Some(o.on.clone()),
         _ => None,
     });
+    let failure = failure(situations).map(|(_, why)| why);
+    let message = failure.iter().fold(message, |held, why| format!("{held}; {why}"));
     Some(Summary {
         waiting: Some(Waiting { reason: reason.clone(), message: bounded(&message), on: on.flatten(), until: None }),
         in_the_way: Some((reason.clone(), message.clone())),
         reason,
         message,
         deployed: ConditionStatus::False,
-        reconciling: situations.iter().any(|(_, s)| matches!(s, Situation::Held(o) if o.moving)),
-        blocked: None,
+        reconciling: failure.is_none() && situations.iter().any(|(_, s)| matches!(s, Situation::Held(o) if o.moving)),
+        blocked: failure,
     })
 }
 
@@ -259,17 +264,27 @@ fn taken_back(situations: &[(String, Situation)]) -> Option<Summary> {
     })
 }
 
+/// Reason and text of what failed for good.
+fn failure(situations: &[(String, Situation)]) -> Option<(String, String)> {
+    tell(situations, |s| match s {
+        Situation::Failed { reason, message, .. } => Some((reason.clone(), message.clone())),
+        _ => None,
+    })
+}
+
 fn failed(situations: &[(String, Situation)]) -> Option<Summary> {
-    let (reason, _) = tell(situations, |s| match s {
-        Situation::Failed { reason, message } => Some((reason.clone(), message.clone())),
+    let (reason, why) = failure(situations)?;
+    let back = tell(situations, |s| match s {
+        Situation::TakenBack { message } => Some((String::new(), message.clone())),
         _ => None,
-    })?;
-    // With what was taken back because of it.
-    let (_, message) = tell(situations, |s| match s {
-        Situation::Failed { message, .. } | Situation::TakenBack { message } => Some((String::new(), message.clone())),
-        _ => None,
-    })?;
-    let next = "automation is off: change spec.targets, or set annotation trackdown.dev/retry-requested to a new value";
+    });
+    // What failed comes first: a long list is cut at its end.
+    let message = back.into_iter().fold(why, |why, (_, back)| format!("{why}; {back}"));
+    let next = if situations.iter().any(|(_, s)| matches!(s, Situation::Failed { taking_back: true, .. })) {
+        "automation is off: a new spec.rollback.request asks for the rollback again, a change of spec.targets for something else"
+    } else {
+        "automation is off: change spec.targets, or set annotation trackdown.dev/retry-requested to a new value"
+    };
     Some(Summary {
         blocked: Some(message.clone()),
         in_the_way: Some((reason.clone(), message.clone())),

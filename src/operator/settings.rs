@@ -112,6 +112,8 @@ pub struct Settings {
     pub concurrency: u16,
     /// See [`RunArgs::identity`].
     pub identity: String,
+    /// See [`RunArgs::revision_history_limit`].
+    pub history_limit: usize,
     /// See [`RunArgs::check_hosts`], [`RunArgs::check_networks`], [`RunArgs::job_checks`].
     pub limits: Limits,
 }
@@ -133,6 +135,7 @@ impl From<&RunArgs> for Settings {
             monitor_only: args.dry_run,
             concurrency: args.concurrency,
             identity: args.identity.clone(),
+            history_limit: args.revision_history_limit.into(),
             limits: Limits { allowed: Allowed::new(&args.check_hosts, &args.check_networks), jobs: args.job_checks },
         }
     }

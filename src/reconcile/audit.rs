@@ -10,7 +10,7 @@ pub const SCHEMA: &str = "trackdown.audit/v1";
 /// What was decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision<'a> {
-    /// What: `TransitionTaken`, `AttemptIntended`, `RecordCreated`, `ResultTaken`, `AttemptEnded`, `PodDeleted`, or `Workload` and the purpose of a
+    /// What: `TransitionTaken`, `AttemptIntended`, `RecordCreated`, `ResultTaken`, `AttemptEnded`, `PodDeleted`, `RecordDeleted`, or `Workload` and the purpose of a
     /// patch: `WorkloadForward`, `WorkloadRollback`, `WorkloadFence`, `WorkloadRelabel`, `WorkloadRelease`.
     pub decision: &'a str,
     /// Namespace of the ticket.

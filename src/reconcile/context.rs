@@ -44,6 +44,8 @@ pub struct Context {
     pub monitor_only: bool,
     /// Whether checks may be Jobs.
     pub job_checks: bool,
+    /// Finished records kept for each workload.
+    pub history_limit: usize,
     /// Tickets, cached.
     pub tickets: Store<Ticket>,
     /// Records, cached.
@@ -86,6 +88,8 @@ pub struct Parts {
     pub monitor_only: bool,
     /// See [`Context::job_checks`].
     pub job_checks: bool,
+    /// See [`Context::history_limit`].
+    pub history_limit: usize,
     /// Name of this process among others.
     pub identity: String,
     /// See [`Context::metrics`].
@@ -116,6 +120,7 @@ impl Context {
             client: parts.client,
             monitor_only: parts.monitor_only,
             job_checks: parts.job_checks,
+            history_limit: parts.history_limit,
             tickets: parts.tickets,
             records: parts.records,
             workloads: parts.workloads,

@@ -13,13 +13,14 @@ use super::context::Context;
 use super::error::Error;
 use super::io::{Reply, call};
 use super::{STEPS_MAX, status, workloads};
+use crate::api::condition::find_condition;
 use crate::api::deployment::{Deployment, DeploymentStatus};
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::ContainerImage;
-use crate::decide::condition_reason;
 use crate::decide::notices::Notice;
 use crate::decide::preflight::{Holder, finished};
 use crate::decide::record::{Answer, Phase, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority, decide, observes, phase};
+use crate::decide::{condition_reason, evidence, reason};
 use crate::workload::owner::ImageOwner;
 use crate::workload::pods::PodView;
 use crate::workload::view::WorkloadView;
@@ -39,6 +40,8 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
             RecordStep::ReadTicket => pass.read_ticket().await?,
             RecordStep::ReadWorkload => pass.read_workload().await?,
             RecordStep::ReadPods => pass.read_pods().await?,
+            RecordStep::RecallContents => pass.recall_contents(),
+            RecordStep::DeleteRecord(record) => pass.delete_record(&record).await?,
             RecordStep::DeletePod(pod) => pass.delete_pod(&pod).await?,
             RecordStep::Patch { purpose, patch } => pass.patch(purpose, *patch).await?,
             RecordStep::WriteStatus(status) => pass.write_status(*status).await?,
@@ -76,6 +79,8 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
         holder,
         pods: ctx.pods.get(key),
         checks: ctx.checks.get(key, phase(record)),
+        contents: None,
+        surplus: Vec::new(),
         answer: None,
         relabelled: false,
         now: Context::now(),
@@ -127,6 +132,42 @@ impl Pass<'_> {
         Ok(())
     }
 
+    fn recall_contents(&mut self) {
+        let namespace = Some(self.namespace.clone());
+        let known = self.ctx.records.state_filter(|r| r.namespace() == namespace && finished(r));
+        let images = self.world.record.status.as_ref().map(|s| s.admitted_images.clone()).unwrap_or_default();
+        self.world.contents = Some(evidence::contents(known.iter().map(|r| &**r), &images));
+    }
+
+    /// What need not be kept, now that this record has ended.
+    fn surplus(&self) -> Vec<Deployment> {
+        let (record, namespace) = (&self.world.record, Some(self.namespace.clone()));
+        let others = self.ctx.records.state_filter(|r| {
+            r.namespace() == namespace && r.spec.workload == record.spec.workload && r.metadata.uid != record.metadata.uid
+        });
+        let records: Vec<_> = others.iter().map(|r| &**r).chain([record]).collect();
+        let tickets = self.ctx.tickets.state_filter(|t| t.namespace() == namespace);
+        let tickets: Vec<_> = tickets.iter().map(|t| &**t).collect();
+        evidence::surplus(&records, &tickets, self.ctx.history_limit)
+    }
+
+    /// Deletes a record that need not be kept. Evidence that stays too long does no harm, so one that cannot be deleted now is left to
+    /// the next rollout.
+    async fn delete_record(&mut self, record: &Deployment) -> Result<(), Error> {
+        let api: Api<Deployment> = Api::namespaced(self.ctx.client.clone(), &self.namespace);
+        let name = record.name_any();
+        self.world.surplus.retain(|r| r.metadata.uid != record.metadata.uid);
+        let preconditions = Preconditions { uid: record.uid(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match call("delete an old record", api.delete(&name, &params)).await {
+            Ok(Reply::Ok(_)) => self.audit("RecordDeleted", &name),
+            Ok(Reply::NotFound) => {}
+            Ok(Reply::Refused(why)) => tracing::warn!(record = name, why, "an old record cannot be deleted"),
+            Err(error) => tracing::warn!(record = name, %error, "deleting an old record failed"),
+        }
+        Ok(())
+    }
+
     /// Deletes a pod as it was looked at: one that has become ready meanwhile stays.
     async fn delete_pod(&mut self, pod: &PodView) -> Result<(), Error> {
         let namespace = &self.world.record.spec.workload.namespace;
@@ -134,7 +175,10 @@ impl Pass<'_> {
         let preconditions = Preconditions { uid: Some(pod.uid.clone()), resource_version: Some(pod.version.clone()) };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match call("delete the pod", api.delete(&pod.name, &params)).await? {
-            Reply::Refused(why) => self.world.answer = Some(Answer::Refused(why)),
+            Reply::Refused(why) => {
+                self.world.answer = Some(Answer::Refused(why));
+                return Ok(());
+            }
             Reply::Ok(_) => self.audit("PodDeleted", &pod.name),
             Reply::NotFound => {}
         }
@@ -174,6 +218,7 @@ impl Pass<'_> {
             self.world.checks = None;
         }
         if finished(&self.world.record) {
+            self.world.surplus = self.surplus();
             self.report_end();
         }
         Ok(())
@@ -253,6 +298,12 @@ impl Pass<'_> {
             Some(to.0.duration_since(from.0).as_secs_f64())
         });
         self.ctx.metrics.rollout_ended(result, seconds);
+        let moved = status.and_then(|s| find_condition(&s.conditions, reason::TAG_MOVED));
+        if let (Some(moved), Some(view)) = (moved, self.view()) {
+            let note = format!("{} (tdep/{})", moved.message, self.name);
+            let notice = Notice { warning: true, reason: reason::TAG_MOVED.to_owned(), note };
+            self.ctx.events.about_workload(&view.workload, &view.uid, notice);
+        }
         self.ctx.pods.stop(&self.key);
         self.ctx.checks.stop(&self.key);
     }

@@ -43,7 +43,7 @@ impl Publisher {
     /// Publishes a notice about a workload.
     pub fn about_workload(&self, workload: &Workload, uid: &str, notice: Notice) {
         let regarding = ObjectReference {
-            api_version: Some("apps/v1".to_owned()),
+            api_version: Some(workload.kind.api_version().to_owned()),
             kind: Some(workload.kind.to_string()),
             namespace: Some(workload.namespace.clone()),
             name: Some(workload.name.clone()),

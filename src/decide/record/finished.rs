@@ -1,4 +1,4 @@
-//! After the end: the workload is let go.
+//! After the end: the workload is let go, and records that need not be kept are removed.
 
 use super::{IDLE, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen, marker_owner};
 use crate::api::marker::Marker;
@@ -6,6 +6,13 @@ use crate::decide::preflight::succeeded;
 use crate::workload::patch;
 
 pub fn decide(world: &RecordWorld) -> RecordStep {
+    match (release(world), world.surplus.first()) {
+        (step, Some(record)) if step == IDLE => RecordStep::DeleteRecord(Box::new(record.clone())),
+        (step, _) => step,
+    }
+}
+
+fn release(world: &RecordWorld) -> RecordStep {
     let view = match &world.workload {
         WorkloadSeen::Watched(view) | WorkloadSeen::Live(view) if view.uid == world.record.spec.base.uid => view,
         _ => return IDLE,

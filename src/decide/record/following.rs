@@ -3,16 +3,16 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::outcome::{current, end, end_now, note, progressing, sentence};
+use super::outcome::{current, end, end_now, note, progressing, sentence, set};
 use super::verifying::{Verification, verify};
 use super::{Authority, LOOK_AT_PODS_AFTER, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
 use super::{marker_owner, shows};
-use crate::api::condition::bounded;
+use crate::api::condition::{ConditionStatus, bounded};
 use crate::api::deployment::{Action, DeploymentStatus, OnFailure, RootCause};
 use crate::api::ticket::Stop;
 use crate::api::workload_ref::ContainerImage;
 use crate::decide::images::all_same_or_pinned;
-use crate::decide::reason;
+use crate::decide::{evidence, reason};
 use crate::workload::view::WorkloadView;
 use crate::workload::{patch, pods};
 
@@ -166,15 +166,22 @@ fn complete(world: &RecordWorld, view: &WorkloadView, deadline: Timestamp) -> Re
     }
     let Some(pods) = &world.pods else { return RecordStep::ReadPods };
     status.digests = pods::digests(pods, &status.admitted_images);
+    let Some(contents) = &world.contents else { return RecordStep::RecallContents };
+    if let Some(message) = evidence::moved(&status.admitted_images, &status.digests, contents) {
+        set(world, &mut status, reason::TAG_MOVED, ConditionStatus::True, reason::TAG_MOVED, &bounded(&message));
+    }
     status.healthy_time.get_or_insert(MicroTime(world.now));
     status.verified_time = Some(MicroTime(world.now));
-    let pods = view.replicas.available;
+    let (pods, are) = match view.replicas.available {
+        1 => ("1 pod runs".to_owned(), "is"),
+        count => (format!("{count} pods run"), "are"),
+    };
     if world.observes() {
         // Without a change that the ticket saw, there was none.
         let result = if status.previous_images.is_empty() { reason::ALREADY_CURRENT } else { reason::ROLLOUT_COMPLETE };
         let message = match view.foreign_owner() {
-            Some(owner) => format!("{pods} pods run the images, delivered by {owner}, and are available"),
-            None => format!("{pods} pods ran these images already, and are available; nothing was written"),
+            Some(owner) => format!("{pods} the images, delivered by {owner}, and {are} available"),
+            None => format!("{pods} these images already and {are} available; nothing was written"),
         };
         return end(world, status, result, &message);
     }
@@ -183,10 +190,10 @@ fn complete(world: &RecordWorld, view: &WorkloadView, deadline: Timestamp) -> Re
         let asked = world.record.spec.requested_by.clone().unwrap_or_default();
         let who = asked.by.or(asked.via).unwrap_or_else(|| "somebody".to_owned());
         let why = asked.reason.unwrap_or_else(|| "no reason given".to_owned());
-        let message = format!("{pods} pods run {images} again; {who} asked for it: {why}");
+        let message = format!("{pods} {images} again; {who} asked for it: {why}");
         return end(world, status, reason::ROLLBACK_COMPLETE, &bounded(&message));
     }
-    end(world, status, reason::ROLLOUT_COMPLETE, &format!("{pods} pods run the new images and are available"))
+    end(world, status, reason::ROLLOUT_COMPLETE, &format!("{pods} the new images and {are} available"))
 }
 
 /// The rollout has failed: decide what becomes of the workload. A rollback is an intent first, then a write.

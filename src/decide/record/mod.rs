@@ -13,6 +13,7 @@ mod verifying;
 use jiff::{SignedDuration, Timestamp};
 use json_patch::Patch;
 
+use super::evidence::Content;
 use super::images::all_same_or_pinned;
 use super::preflight::{Holder, finished};
 use crate::api::check::CheckResult;
@@ -43,6 +44,10 @@ pub struct RecordWorld {
     pub pods: Option<Vec<PodView>>,
     /// What the health checks of the phase at hand found, if they are over.
     pub checks: Option<Vec<CheckResult>>,
+    /// What is known of the contents of the record's images from before.
+    pub contents: Option<Vec<Content>>,
+    /// Records of the workload that need not be kept, when this one has just ended.
+    pub surplus: Vec<Deployment>,
     /// The API server's answer to the last write of this pass, where a read does not tell it.
     pub answer: Option<Answer>,
     /// In this pass it was tried to put the label back.
@@ -105,6 +110,10 @@ pub enum RecordStep {
     ReadWorkload,
     /// Read the workload's pods once.
     ReadPods,
+    /// Look up what is known of the contents of the record's images.
+    RecallContents,
+    /// Delete a record that need not be kept.
+    DeleteRecord(Box<Deployment>),
     /// Delete a pod that keeps its controller from replacing it, if it is still what was looked at.
     DeletePod(Box<PodView>),
     /// Patch the workload.

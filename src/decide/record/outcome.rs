@@ -75,7 +75,15 @@ fn within_bounds(status: &mut DeploymentStatus) {
     status.revision = status.revision.as_deref().map(|r| bounded_to(r, 63));
 }
 
-fn set(world: &RecordWorld, status: &mut DeploymentStatus, type_: &str, condition: ConditionStatus, reason: &str, message: &str) {
+/// Sets a condition.
+pub fn set(
+    world: &RecordWorld,
+    status: &mut DeploymentStatus,
+    type_: &str,
+    condition: ConditionStatus,
+    reason: &str,
+    message: &str,
+) {
     set_condition(
         &mut status.conditions,
         Condition {

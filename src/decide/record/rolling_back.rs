@@ -3,13 +3,13 @@
 use jiff::SignedDuration;
 
 use super::following::{STOPPED_BY_TICKET, ours, requires_git, restored};
-use super::outcome::{current, end, note, sentence};
+use super::outcome::{current, end, note, progressing, sentence};
 use super::verifying::{Verification, verify};
 use super::{Authority, Purpose, RecordStep, RecordWorld};
 use crate::api::condition::bounded;
 use crate::api::deployment::DeploymentStatus;
 use crate::api::ticket::Stop;
-use crate::decide::reason;
+use crate::decide::{condition_reason, reason};
 use crate::workload::view::WorkloadView;
 use crate::workload::{patch, pods};
 
@@ -50,6 +50,14 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     }
     if restored {
         let pods = world.pods.as_deref().unwrap_or_default();
+        if let (Some(why), Some(pod)) = (world.refused(), pods::blocking(pods, view, false)) {
+            let message = format!("{cause}; pod {} keeps its controller waiting, and may not be deleted: {why}", pod.name);
+            // A refusal may read differently each time; it is said once.
+            let said = condition_reason(&world.record).is_some_and(|(_, said)| said.contains("may not be deleted"));
+            if !said {
+                return progressing(world, current(world), reason::ROLLING_BACK, &bounded(&message));
+            }
+        }
         return match pods::blocking(pods, view, false).filter(|_| world.refused().is_none()) {
             Some(pod) => RecordStep::DeletePod(Box::new(pod.clone())),
             None => RecordStep::Wait {

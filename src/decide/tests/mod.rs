@@ -1,5 +1,6 @@
 //! Tests of the decisions. No cluster, no clock.
 
+mod evidence;
 mod gates;
 mod images;
 mod lifecycle;

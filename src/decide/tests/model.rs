@@ -323,6 +323,8 @@ fn start_record(operator: &Operator, state: &State, name: &str) -> Option<Pass> 
             holder: Holder::Nobody,
             pods: Some(pods),
             checks: None,
+            contents: Some(Vec::new()),
+            surplus: Vec::new(),
             answer: None,
             relabelled: false,
             now: at(state.clock),

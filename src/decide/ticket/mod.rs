@@ -115,7 +115,7 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
         take_in_result(world, entry)?;
     }
     retry::take_in(&mut status, ticket, fresh);
-    rollback::take_in(&mut status, ticket, fresh, world.now);
+    rollback::take_in(&mut status, ticket, fresh);
     reopen_for_new_requests(world, &mut status, &targets);
     sequence::start_over(&mut status, ticket, &targets);
 
@@ -148,6 +148,7 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
             situations.push((entry.name.clone(), Situation::InFlight(stopping(stop))));
         }
     }
+    rollback::reopen(&mut status, world.now);
     prune(&mut status, &targets);
     finish_when_all_deployed(world, &mut status, &situations);
     status::project(&mut status, ticket, &situations, world.now);
@@ -181,7 +182,7 @@ fn wait(world: &TicketWorld, situations: &[(String, Situation)]) -> TicketStep {
     TicketStep::Wait {
         until: retry.chain(expiry.filter(|_| pending)).min(),
         recheck: obstacles().any(|o| o.recheck),
-        watch: obstacles().filter_map(|o| o.watch.clone()).collect(),
+        watch: obstacles().filter_map(|o| o.watch.as_deref().cloned()).collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{RecordSeen, entry_of, in_flight, put_entry};
 use crate::api::condition::find_condition;
-use crate::api::deployment::{Deployment, Requester};
+use crate::api::deployment::{Action, Deployment, Requester};
 use crate::api::ticket::{RollbackCause, RollbackRequest, Stop, TargetRollback, TargetStatus, Ticket, TicketState, TicketStatus};
 use crate::api::workload_ref::{ContainerImage, Workload};
 use crate::decide::gates::Obstacle;
@@ -14,9 +14,12 @@ use crate::decide::preflight::succeeded;
 use crate::decide::reason;
 use crate::workload::view::WorkloadView;
 
-/// Takes a new `spec.rollback.request` in.
-pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, fresh: bool, now: Timestamp) {
-    let Some(asked) = &ticket.spec.rollback else { return };
+/// Takes a new `spec.rollback.request` in, or sees that it was withdrawn.
+pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, fresh: bool) {
+    let Some(asked) = &ticket.spec.rollback else {
+        status.targets.iter_mut().for_each(withdraw);
+        return;
+    };
     if status.last_handled_rollback.as_ref() == Some(&asked.request) {
         return;
     }
@@ -26,46 +29,53 @@ pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, fresh: bool, now: Tim
     }
     let via = lifecycle::manager_of(ticket, &["f:rollback", "f:request"]);
     let requested_by = Requester { by: asked.by.clone(), via, reason: asked.reason.clone() };
-    let mut any = false;
     for target in ticket.spec.targets.iter().filter(|t| asked.targets.is_empty() || asked.targets.contains(&t.name)) {
         let mut entry = entry_of(status, &target.name);
-        if ask(&mut entry, asked, &requested_by) {
-            any = true;
+        if ask(&mut entry, asked, &requested_by, ticket.spec.rollout.max_attempts) {
             put_entry(status, entry);
         }
     }
-    if any && status.state == Some(TicketState::Done) {
-        let why = format!("rollback: {}", asked.reason.as_deref().unwrap_or("no reason given"));
-        let Requester { by, via, .. } = requested_by;
-        let source = Some(lifecycle::ROLLBACK_SOURCE.to_owned());
-        let attribution = Attribution { by, via, reason: Some(why), source };
-        lifecycle::transition(status, TicketState::ReadyForDeployment, attribution, now);
-    }
 }
 
-/// Whether there is something to take back.
-fn ask(entry: &mut TargetStatus, asked: &RollbackRequest, requested_by: &Requester) -> bool {
-    let rollback =
-        |of| TargetRollback { cause: RollbackCause::Requested, of, to: asked.to.clone(), requested_by: requested_by.clone() };
-    if is_running(entry) {
-        return false;
-    }
-    if in_flight(entry) {
+/// Whether the request changes what becomes of the target.
+fn ask(entry: &mut TargetStatus, asked: &RollbackRequest, requested_by: &Requester, max_attempts: i32) -> bool {
+    let rollback = |of: Option<String>, result: Option<String>| TargetRollback {
+        cause: RollbackCause::Requested,
+        of,
+        to: asked.to.clone(),
+        result,
+        requested_by: requested_by.clone(),
+    };
+    let known = entry.rollback.clone();
+    match (entry.result.as_deref(), known) {
+        _ if is_running(entry) => return false,
         // It ends first; if it ends well all the same, it is taken back then.
-        entry.stop.get_or_insert(Stop::Rollback);
-        entry.rollback = Some(rollback(entry.record.clone()));
-        return true;
+        (None, _) if in_flight(entry) => {
+            entry.stop.get_or_insert(Stop::Rollback);
+            entry.rollback = Some(rollback(entry.record.clone(), None));
+        }
+        // The last request has not begun, or went wrong.
+        (None, Some(waiting)) => entry.rollback = Some(rollback(waiting.of, waiting.result)),
+        (Some(reason::ROLLBACK_COMPLETE), _) | (None, None) if asked.to.is_none() => return false,
+        (Some(reason::ROLLBACK_COMPLETE), _) | (None, None) => begin(entry, rollback(None, None)),
+        (Some(result), Some(failed)) => {
+            let result = result.to_owned();
+            begin(entry, rollback(failed.of, Some(result)));
+        }
+        (Some(result), None) if asked.to.is_some() || reason::is_change(result) || result == reason::ALREADY_CURRENT => {
+            let of = entry.record.clone().filter(|_| reason::is_change(result));
+            let result = Some(result.to_owned());
+            begin(entry, rollback(of, result));
+        }
+        // Its own rollback has happened; that there is to be no other try is what is new.
+        (Some(reason::ROLLED_BACK), None) if entry.tries < max_attempts => {
+            let last = entry.message.take().unwrap_or_default();
+            entry.result = Some(reason::ABORTED.to_owned());
+            entry.message = Some(format!("not tried again, as spec.rollback asks; {last}"));
+        }
+        (Some(_), None) => return false,
     }
-    if let Some(waiting) = entry.rollback.clone().filter(|_| entry.result.is_none()) {
-        entry.rollback = Some(rollback(waiting.of));
-        return true;
-    }
-    let changed = entry.result.as_deref().is_some_and(reason::is_change);
-    if changed || asked.to.is_some() {
-        let of = entry.record.clone().filter(|_| changed);
-        begin(entry, rollback(of));
-    }
-    changed || asked.to.is_some()
+    true
 }
 
 /// From here on the target is to be taken back.
@@ -74,6 +84,34 @@ pub fn begin(entry: &mut TargetStatus, rollback: TargetRollback) {
     entry.record = None;
     entry.result = None;
     entry.message = None;
+}
+
+/// Forgets a request that has not begun.
+fn withdraw(entry: &mut TargetStatus) {
+    let requested = |r: &TargetRollback| r.cause == RollbackCause::Requested;
+    if is_due(entry)
+        && !is_running(entry)
+        && let Some(rollback) = entry.rollback.take_if(|r| requested(r))
+    {
+        entry.record = rollback.of;
+        entry.result = rollback.result;
+    }
+}
+
+/// A ticket whose deployment is being taken back is not done any more.
+pub fn reopen(status: &mut TicketStatus, now: Timestamp) {
+    let begun = |e: &&TargetStatus| e.rollback.is_some() && (is_running(e) || e.result.is_some());
+    let Some(rollback) = status.targets.iter().find(begun).and_then(|e| e.rollback.clone()) else { return };
+    if status.state != Some(TicketState::Done) {
+        return;
+    }
+    let Requester { by, via, reason } = rollback.requested_by;
+    let reason = Some(format!("rollback: {}", reason.as_deref().unwrap_or("no reason given")));
+    let source = Some(lifecycle::ROLLBACK_SOURCE.to_owned());
+    lifecycle::transition(status, TicketState::ReadyForDeployment, Attribution { by, via, reason, source }, now);
+    status.deployed_by = None;
+    status.deployment_time = None;
+    status.deployed_namespace = None;
 }
 
 /// An attempt has ended. If it was the one that is to be taken back, the rollback begins, or there is nothing left of it to do.
@@ -135,7 +173,9 @@ pub fn images_before(
     seen: &RecordSeen,
     view: &WorkloadView,
     own: Option<&str>,
+    ticket_uid: &str,
 ) -> Result<Vec<ContainerImage>, Obstacle> {
+    let theirs = view.marker().is_some_and(|m| m.ticket_uid != ticket_uid);
     let marker = view.marker().filter(|m| m.record == name);
     let (set, undo) = match (seen, marker) {
         (RecordSeen::Found(record), _) => {
@@ -151,7 +191,10 @@ pub fn images_before(
     }
     let live = view.images_of(&set);
     let lost = own.is_some() && view.marker().is_some_and(|m| Some(m.record.as_str()) == own);
-    if lost || all_same_or_pinned(&set, &live) || all_same_or_pinned(&undo, &view.images_of(&undo)) {
+    // The same image by another ticket's hand is that ticket's deployment.
+    let observed = matches!(seen, RecordSeen::Found(record) if record.spec.action == Action::Observe);
+    let is_there = all_same_or_pinned(&set, &live) || all_same_or_pinned(&undo, &view.images_of(&undo));
+    if lost || (is_there && (!theirs || observed)) {
         return Ok(undo);
     }
     let runs = live.iter().map(|i| format!("{}={}", i.container, i.image)).collect::<Vec<_>>().join(" ");
@@ -162,9 +205,13 @@ pub fn images_before(
     Err(Obstacle::unwatched(reason::WORKLOAD_MOVED_ON, message).on(view.workload.to_string()))
 }
 
-/// The obstacle of a rollback that has nothing to go by.
-pub fn unknown(target: &str) -> Obstacle {
-    Obstacle::parked("RollbackImpossible", format!("{target}: this ticket deployed nothing; name a record in spec.rollback.to"))
+/// The images that ran before what the ticket once deployed here, if the workload remembers that and still runs it.
+pub fn images_remembered(target: &str, view: &WorkloadView, ticket_uid: &str) -> Result<Vec<ContainerImage>, Obstacle> {
+    let own = view.marker().filter(|m| m.ticket_uid == ticket_uid && all_same_or_pinned(&m.set, &view.images_of(&m.set)));
+    own.map(|m| m.undo).ok_or_else(|| {
+        let message = format!("{target}: what runs was not set by this ticket; name a record in spec.rollback.to");
+        Obstacle::parked("RollbackImpossible", message)
+    })
 }
 
 fn brought(record: &Deployment) -> Vec<ContainerImage> {

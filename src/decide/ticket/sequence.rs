@@ -1,7 +1,7 @@
 //! Targets in sequence: one after the other, and when one fails, those before it are taken back, the newest first.
 
 use super::turn::Turn;
-use super::{RecordSeen, TicketStep, TicketWorld, entry_of, put_entry, record_of, rollback};
+use super::{RecordSeen, TicketStep, TicketWorld, entry_of, in_flight, put_entry, record_of, rollback};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::{Deployment, OnFailure, Requester};
 use crate::api::ticket::{Order, RollbackCause, TargetRollback, Ticket, TicketState, TicketStatus};
@@ -20,19 +20,24 @@ pub fn turn_not_come(ticket: &Ticket, before: &[(String, Situation)]) -> Option<
     Some(Obstacle { moving: true, ..Obstacle::parked("TargetNotReached", message) })
 }
 
-/// A new request for any target is one for those that were taken back because of it: the sequence starts over.
+/// Something else asked for in a target that had its turn is a new request for all that failed or were taken back because of it: the
+/// sequence starts over.
 pub fn start_over(status: &mut TicketStatus, ticket: &Ticket, targets: &[ResolvedTarget]) {
     let settings = &ticket.spec.rollout;
     let asked_anew = |t: &ResolvedTarget| {
         let entry = entry_of(status, &t.name);
-        entry.rollback.is_none() && entry.request_hash != Some(request::hash(t, settings))
+        entry.attempt > 0 && !in_flight(&entry) && entry.request_hash != Some(request::hash(t, settings))
     };
     if settings.order != Order::Sequential || !targets.iter().any(asked_anew) {
         return;
     }
-    let compensated = |r: &TargetRollback| r.cause == RollbackCause::Compensation;
-    let ended = status.targets.iter_mut().filter(|e| e.result.is_some() && e.rollback.as_ref().is_some_and(compensated));
-    ended.for_each(lifecycle::new_request);
+    // What a person took back stays so.
+    let by_hand = |r: &TargetRollback| r.cause == RollbackCause::Requested;
+    let undone = status
+        .targets
+        .iter_mut()
+        .filter(|e| e.result.as_deref().is_some_and(|r| !reason::is_deployed(r)) && !e.rollback.as_ref().is_some_and(by_hand));
+    undone.for_each(lifecycle::new_request);
 }
 
 /// After a failure for good, takes the newest target back that this request has changed; the next one follows in a later pass.
@@ -49,11 +54,11 @@ pub fn compensate(
     let ready = status.state == Some(TicketState::ReadyForDeployment) && !spec.manual_override;
     let failure = situations.iter().find_map(|(name, s)| match s {
         // What a person ended is that person's.
-        Situation::Failed { reason, message } if reason != reason::ABORTED => Some((name.clone(), message.clone())),
+        Situation::Failed { reason, .. } if reason != reason::ABORTED => Some(name.clone()),
         _ => None,
     });
     let under_way = |s: &Situation| matches!(s, Situation::InFlight(_) | Situation::BackingOff { .. } | Situation::Held(_));
-    let (Some((failed, why)), false) = (failure, situations.iter().any(|(_, s)| under_way(s))) else { return Ok(()) };
+    let (Some(failed), false) = (failure, situations.iter().any(|(_, s)| under_way(s))) else { return Ok(()) };
     // One that cannot be taken back keeps what is below it in place.
     let stuck = status.targets.iter().any(|e| e.rollback.is_some() && e.result.as_deref() != Some(reason::ROLLBACK_COMPLETE));
     if !wanted || !ready || stuck {
@@ -71,9 +76,15 @@ pub fn compensate(
             continue;
         }
         let own = Some(FIELD_MANAGER.to_owned());
-        let reason = Some(crate::api::condition::bounded(&format!("target {failed} failed: {why}")));
+        let reason = Some(format!("target {failed} failed"));
         let requested_by = Requester { by: own.clone(), via: own, reason };
-        let compensation = TargetRollback { cause: RollbackCause::Compensation, of: entry.record.clone(), to: None, requested_by };
+        let compensation = TargetRollback {
+            cause: RollbackCause::Compensation,
+            of: entry.record.clone(),
+            to: None,
+            result: entry.result.clone(),
+            requested_by,
+        };
         rollback::begin(&mut entry, compensation.clone());
         let turn = Turn { world, state: TicketState::ReadyForDeployment, gate: None, targets, target };
         *situation = turn.take_back(&mut entry, &compensation, creates)?;

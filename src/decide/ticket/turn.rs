@@ -56,8 +56,12 @@ impl Turn<'_> {
             (result, Some(gate)) if !self.tells_more_than_gate(result, entry.tries) => Ok(Situation::Waiting(gate.clone())),
             (None, _) => self.start(entry),
             (Some(reason::ROLLED_BACK), _) if self.may_retry(entry.tries) => self.retry(entry),
-            (Some(reason::ROLLED_BACK), _) => Ok(Situation::Failed { reason: "RetriesExhausted".to_owned(), message }),
-            (Some(result), _) => Ok(Situation::Failed { reason: result.to_owned(), message }),
+            (Some(reason::ROLLED_BACK), _) => {
+                Ok(Situation::Failed { reason: "RetriesExhausted".to_owned(), message, taking_back: false })
+            }
+            (Some(result), _) => {
+                Ok(Situation::Failed { reason: result.to_owned(), message, taking_back: entry.rollback.is_some() })
+            }
         }
     }
 
@@ -198,8 +202,7 @@ impl Turn<'_> {
             return Err(Obstacle::parked("ManualOverride", "spec.manualOverride is true: a person has taken over"));
         }
         if self.world.monitor_only {
-            let message = format!("would take {} back, but the operator only monitors (--dry-run)", self.target.workload);
-            return Err(Obstacle::parked("WouldRollBack", message));
+            return Err(Obstacle::parked("WouldRollBack", "the operator only monitors (--dry-run)"));
         }
         Ok(())
     }
@@ -210,14 +213,15 @@ impl Turn<'_> {
             Ok(found) => found,
             Err(obstacle) => return Ok(Err(obstacle)),
         };
+        let own = entry.record.as_deref();
+        let asker = self.asker(own);
         let images = match &rollback.to {
             Some(name) => rollback::images_of(name, record_named(self.world, name)?, &self.target.workload),
             None => match rollback.of.as_deref() {
-                Some(name) => rollback::images_before(name, record_named(self.world, name)?, view, entry.record.as_deref()),
-                None => Err(rollback::unknown(&self.target.name)),
+                Some(name) => rollback::images_before(name, record_named(self.world, name)?, view, own, asker.ticket_uid),
+                None => rollback::images_remembered(&self.target.name, view, asker.ticket_uid),
             },
         };
-        let asker = self.asker(entry.record.as_deref());
         Ok(images.and_then(|images| preflight::check_restore(asker, self.target, images, view, holder)))
     }
 
@@ -239,6 +243,7 @@ impl Turn<'_> {
             return Ok(Situation::Failed {
                 reason: reason::WORKLOAD_MOVED_ON.to_owned(),
                 message: entry.message.clone().unwrap_or_default(),
+                taking_back: false,
             });
         }
         self.start(entry)

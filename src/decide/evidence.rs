@@ -1,0 +1,92 @@
+//! What stays to be looked up later: what really ran, and the records that say so.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+
+use super::preflight::finished;
+use super::{condition_reason, reason};
+use crate::api::deployment::{Deployment, Digest};
+use crate::api::ticket::Ticket;
+use crate::api::workload_ref::ContainerImage;
+
+/// What an image was when it ran before.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Content {
+    /// The image as it was asked for.
+    pub image: String,
+    /// Its content's digest, `sha256:…`.
+    pub digest: String,
+    /// Name of the record that says so.
+    pub record: String,
+}
+
+/// What the newest of the `records` knows of the contents of `images`.
+pub fn contents<'a>(records: impl Iterator<Item = &'a Deployment>, images: &[ContainerImage]) -> Vec<Content> {
+    let mut found: Vec<(_, Content)> = Vec::new();
+    for record in records {
+        let Some(status) = &record.status else { continue };
+        for ran in &status.digests {
+            let image = status.admitted_images.iter().find(|i| i.container == ran.container).map(|i| &i.image);
+            let (Some(image), Some(digest)) = (image.filter(|i| images.iter().any(|w| w.image == **i)), digest(ran)) else {
+                continue;
+            };
+            let content = Content { image: image.clone(), digest: digest.to_owned(), record: record.name_any() };
+            match found.iter_mut().find(|(_, c)| c.image == *image) {
+                Some(known) if known.0 >= status.completion_time => {}
+                Some(known) => *known = (status.completion_time.clone(), content),
+                None => found.push((status.completion_time.clone(), content)),
+            }
+        }
+    }
+    found.into_iter().map(|(_, content)| content).collect()
+}
+
+/// Whether a tag means something else than before, or not the same everywhere: what, in a sentence.
+#[must_use]
+pub fn moved(images: &[ContainerImage], ran: &[Digest], before: &[Content]) -> Option<String> {
+    images.iter().find_map(|image| {
+        let now: BTreeSet<_> = ran.iter().filter(|d| d.container == image.container).filter_map(digest).collect();
+        if now.len() > 1 {
+            let all = now.into_iter().collect::<Vec<_>>().join(" and ");
+            return Some(format!("{} means different things on different nodes: {all}; give it by digest", image.image));
+        }
+        let now = now.into_iter().next()?;
+        let then = before.iter().find(|c| c.image == image.image && c.digest != now)?;
+        Some(format!("{} is {now} now; it was {} in tdep/{}: give it by digest", image.image, then.digest, then.record))
+    })
+}
+
+/// The digest of the content, where the kubelet tells it as one that means the same on every node.
+fn digest(ran: &Digest) -> Option<&str> {
+    ran.image_id.rsplit_once('@').map(|(_, digest)| digest).filter(|d| d.starts_with("sha256:"))
+}
+
+/// Most records one pass removes.
+const REMOVED_AT_ONCE: usize = 32;
+
+/// The finished records of a workload that need not be kept: neither among the newest `keep`, nor the last good one, nor in use.
+#[must_use]
+pub fn surplus(records: &[&Deployment], tickets: &[&Ticket], keep: usize) -> Vec<Deployment> {
+    let mut ended: Vec<_> = records.iter().copied().filter(|r| finished(r)).collect();
+    ended.sort_by_key(|r| std::cmp::Reverse(r.status.as_ref().and_then(|s| s.completion_time.clone())));
+    let good = |r: &&&Deployment| condition_reason(r).is_some_and(|(why, _)| reason::is_success(why) && why != reason::DRY_RUN);
+    let last_good = ended.iter().find(good).map(|r| r.name_any());
+    let unfinished = records.iter().filter(|r| !finished(r));
+    let mut used: BTreeSet<String> = tickets.iter().flat_map(|t| in_use(t)).chain(last_good).collect();
+    used.extend(unfinished.flat_map(|r| r.spec.rollback_of.iter().chain(&r.spec.rollback_to).cloned()));
+    let surplus = ended.into_iter().skip(keep).filter(|r| !used.contains(&r.name_any()));
+    surplus.take(REMOVED_AT_ONCE).cloned().collect()
+}
+
+/// Records whose result the ticket has not taken in, or that it is to go back by.
+fn in_use(ticket: &Ticket) -> Vec<String> {
+    let mut names: Vec<_> = ticket.spec.rollback.iter().filter_map(|r| r.to.clone()).collect();
+    for entry in ticket.status.iter().flat_map(|s| &s.targets) {
+        if entry.result.is_none() {
+            names.extend(entry.record.clone());
+            names.extend(entry.rollback.iter().flat_map(|r| r.of.iter().chain(&r.to).cloned()));
+        }
+    }
+    names
+}

@@ -1,0 +1,78 @@
+use serde_json::{Value, json};
+
+use super::world::ticket;
+use crate::api::deployment::{Deployment, Digest};
+use crate::api::ticket::{TargetStatus, Ticket};
+use crate::api::workload_ref::ContainerImage;
+use crate::decide::evidence::{contents, moved, surplus};
+
+/// A record that ended `minute` minutes into the hour, for `result`; `None`: it runs.
+fn record(name: &str, minute: u8, result: Option<&str>) -> Deployment {
+    let status = result.map(|result| {
+        let succeeded = if result.contains("Complete") { "True" } else { "False" };
+        json!({
+            "completionTime": format!("2026-01-01T00:{minute:02}:00.000000Z"),
+            "conditions": [{
+                "type": "Succeeded", "status": succeeded, "reason": result, "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+            "admittedImages": [{"container": "web", "image": "web:1"}],
+            "digests": [{"container": "web", "imageID": format!("docker.io/library/web@sha256:{name}")}],
+        })
+    });
+    serde_json::from_value(json!({
+        "apiVersion": "trackdown.dev/v1alpha1", "kind": "Deployment", "metadata": {"name": name, "namespace": "shop"},
+        "spec": {
+            "ticket": {"name": "iss-1", "uid": "t", "id": "ISS-1"}, "target": "web", "attempt": 1, "requestHash": "h",
+            "workload": {"kind": "Deployment", "namespace": "shop", "name": "web"}, "images": [{"container": "web", "image": "web:1"}],
+            "base": {"uid": "u", "generation": 1}, "timeoutSeconds": 300,
+        },
+        "status": status.unwrap_or(Value::Null),
+    }))
+    .unwrap()
+}
+
+fn names(records: &[Deployment], tickets: &[&Ticket], keep: usize) -> Vec<String> {
+    let records: Vec<_> = records.iter().collect();
+    surplus(&records, tickets, keep).into_iter().filter_map(|r| r.metadata.name).collect()
+}
+
+#[test]
+fn the_newest_and_the_last_good_one_are_kept() {
+    let mut records = vec![record("good", 1, Some("RolloutComplete")), record("older", 0, Some("RolloutComplete"))];
+    records.extend((2..8).map(|n| record(&format!("bad-{n}"), n, Some("RolledBack"))));
+    records.push(record("running", 0, None));
+    assert_eq!(names(&records, &[], 10), Vec::<String>::new());
+    assert_eq!(names(&records, &[], 3), ["bad-4", "bad-3", "bad-2", "older"]);
+    assert_eq!(names(&records, &[], 0).len(), 7, "all but the last good one and the one that runs");
+}
+
+#[test]
+fn what_is_in_use_is_kept() {
+    let mut records: Vec<_> = (0..5).map(|n| record(&format!("r-{n}"), n, Some("RolloutComplete"))).collect();
+    let mut back = record("back", 9, None);
+    back.spec.rollback_of = Some("r-1".into());
+    records.push(back);
+    let mut waiting = ticket(&json!({"rollback": {"request": "1", "to": "r-2"}}));
+    waiting.status.as_mut().unwrap().targets =
+        vec![TargetStatus { name: "web".into(), record: Some("r-0".into()), ..TargetStatus::default() }];
+    assert_eq!(names(&records, &[&waiting], 1), ["r-3"], "r-4 is the newest, the others are asked for");
+}
+
+#[test]
+fn a_tag_that_means_something_else_is_told() {
+    let images = [ContainerImage { container: "web".into(), image: "web:1".into() }];
+    let ran = |ids: &[&str]| -> Vec<Digest> {
+        ids.iter().map(|id| Digest { container: "web".into(), image_id: (*id).to_owned() }).collect()
+    };
+    let records = [record("aa", 1, Some("RolloutComplete")), record("bb", 2, Some("RolloutComplete"))];
+    let known = contents(records.iter(), &images);
+    assert_eq!((known.len(), known[0].digest.as_str()), (1, "sha256:bb"), "the newest counts");
+    assert_eq!(moved(&images, &ran(&["docker.io/library/web@sha256:bb"]), &known), None);
+    let told = moved(&images, &ran(&["registry.example/web@sha256:cc"]), &known).unwrap();
+    assert!(told.contains("web:1 is sha256:cc now; it was sha256:bb in tdep/bb"), "{told}");
+    assert!(moved(&images, &ran(&["x@sha256:bb", "x@sha256:cc"]), &known).unwrap().contains("sha256:bb and sha256:cc"));
+    // What a runtime without a registry's digest says is no evidence.
+    assert_eq!(moved(&images, &ran(&["sha256:cc"]), &known), None);
+    let other = [ContainerImage { container: "web".into(), image: "web:2".into() }];
+    assert!(contents(records.iter(), &other).is_empty());
+}
