@@ -9,6 +9,7 @@ use trackdown::api::deployment::Action;
 use trackdown::api::ticket::TicketState;
 
 use crate::harness::Scene;
+use crate::harness::audit::Request;
 use crate::harness::cluster::Cluster;
 use crate::harness::scene::{holds, ready_ticket, result, state};
 
@@ -104,13 +105,12 @@ fn flux_apply(scene: &Scene, manifest: &Value) {
             manager.starts_with("kubectl") || manager == "before-first-apply"
         });
         for mut entry in taken.into_iter().filter(|f| f["subresource"].is_null()) {
-            match kept.iter_mut().find(|f| f["manager"] == FLUX && f["operation"] == "Apply") {
-                Some(own) => merge(&mut own["fieldsV1"], &entry["fieldsV1"]),
-                None => {
-                    entry["manager"] = json!(FLUX);
-                    entry["operation"] = json!("Apply");
-                    kept.push(entry);
-                }
+            if let Some(own) = kept.iter_mut().find(|f| f["manager"] == FLUX && f["operation"] == "Apply") {
+                merge(&mut own["fieldsV1"], &entry["fieldsV1"]);
+            } else {
+                entry["manager"] = json!(FLUX);
+                entry["operation"] = json!("Apply");
+                kept.push(entry);
             }
         }
         let patch = json!([{"op": "replace", "path": "/metadata/managedFields", "value": kept}]).to_string();
@@ -159,7 +159,7 @@ pub async fn git_delivers(cluster: &Arc<Cluster>) {
         scene.wait_done(name).await;
         assert!(merged.elapsed() < Duration::from_secs(8), "seen at once, not looked for now and then: {:?}", merged.elapsed());
         let records = scene.records(name).await;
-        assert_eq!((records.len(), records[0].spec.action, result(&records[0])), (1, Action::Observe, "RolloutComplete".into()));
+        assert_eq!((records.len(), records[0].spec.action, result(&records[0])), (1, Action::Observe, "RolloutComplete"));
         let status = records[0].status.as_ref().unwrap();
         assert_eq!((status.previous_images[0].image.as_str(), status.digests.len()), (OLD, 1));
         assert_eq!(flips(&scene, name).await, 1);
@@ -314,7 +314,7 @@ pub async fn state_owned_by_git(cluster: &Arc<Cluster>) {
     flux_apply(&scene, &ticket);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let made = scene.requests();
-    assert!(!made[before..].iter().any(|r| r.is_write()), "{:#?}", &made[before..]);
+    assert!(!made[before..].iter().any(Request::is_write), "{:#?}", &made[before..]);
     // What somebody moves by hand, the next sync moves back: the state is Git's.
     scene.kubectl(&["patch", "ticket", "iss-1", "--type=merge", "--patch", r#"{"spec":{"state":"active"}}"#]);
     scene.wait_ticket("iss-1", "active", |t| state(t) == Some(TicketState::Active)).await;

@@ -58,6 +58,14 @@ pub async fn to_what_ran_before(cluster: &Arc<Cluster>) {
     scene.kubectl(&["annotate", "ticket", "iss-1", "trackdown.dev/retry-requested=1"]);
     scene.wait_done("iss-1").await;
     assert_eq!(scene.image("web").await, NEW);
+    // Taken back and closed, it stays closed, and claims no deployment.
+    ask(&scene, "iss-1", &json!({"request": "2"}));
+    scene.wait_reason("iss-1", "TakenBack").await;
+    scene.kubectl(&["patch", "ticket", "iss-1", "--type=merge", "--patch", r#"{"spec":{"state":"done"}}"#]);
+    let closed = scene.wait_done("iss-1").await;
+    assert!(!holds(&closed, "Deployed"));
+    scene.requests_when_quiet(Duration::from_secs(1)).await;
+    assert_eq!((state(&scene.ticket("iss-1").await), scene.image("web").await.as_str()), (Some(TicketState::Done), OLD));
 }
 
 pub async fn to_a_named_record(cluster: &Arc<Cluster>) {

@@ -175,7 +175,7 @@ fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situat
     }
     in_flight(situations)
         .or_else(|| backing_off(situations))
-        .or_else(|| held(situations))
+        .or_else(|| held(state, situations))
         .or_else(|| failed(situations))
         .or_else(|| taken_back(situations))
         .or_else(|| waiting(state, situations))
@@ -223,7 +223,7 @@ fn backing_off(situations: &[(String, Situation)]) -> Option<Summary> {
 }
 
 /// A rollback that is asked for and cannot start.
-fn held(situations: &[(String, Situation)]) -> Option<Summary> {
+fn held(state: TicketState, situations: &[(String, Situation)]) -> Option<Summary> {
     let (reason, message) = tell(situations, |s| match s {
         Situation::Held(o) => Some((o.reason.to_owned(), format!("to be taken back, but: {}", o.message))),
         _ => None,
@@ -239,7 +239,7 @@ fn held(situations: &[(String, Situation)]) -> Option<Summary> {
         in_the_way: Some((reason.clone(), message.clone())),
         reason,
         message,
-        deployed: ConditionStatus::False,
+        deployed: if state == TicketState::Done { ConditionStatus::True } else { ConditionStatus::False },
         reconciling: failure.is_none() && situations.iter().any(|(_, s)| matches!(s, Situation::Held(o) if o.moving)),
         blocked: failure,
     })

@@ -78,8 +78,13 @@ pub fn workload_released(view: &WorkloadView, tickets: &Store<Ticket>, records: 
 }
 
 fn waiting_for(workload: &Workload, tickets: &Store<Ticket>) -> Vec<ObjectRef<Ticket>> {
-    let waiting = tickets.state_filter(|t| is_ready(t) && wants_workload(t, workload));
+    let waiting = tickets.state_filter(|t| (is_ready(t) || takes_back(t)) && wants_workload(t, workload));
     waiting.iter().map(|t| ObjectRef::from_obj(&**t)).collect()
+}
+
+/// Whether a rollback is asked for that has not begun.
+fn takes_back(ticket: &Ticket) -> bool {
+    ticket.status.iter().flat_map(|s| &s.targets).any(|e| e.rollback.is_some() && e.result.is_none())
 }
 
 fn is_ready(ticket: &Ticket) -> bool {

@@ -13,7 +13,7 @@ use stateright::{Checker, Model, Property, UniformChooser};
 use super::world::{BAD, NEW, OLD, at, ticket, view, workload};
 use crate::api::condition::find_condition;
 use crate::api::deployment::{Deployment, Digest, RootCause};
-use crate::api::ticket::{Ticket, TicketState};
+use crate::api::ticket::{RollbackRequest, Ticket, TicketState};
 use crate::api::workload_ref::ContainerImage;
 use crate::api::{MARKER_ANNOTATION, ROLLING_LABEL};
 use crate::decide::preflight::{Holder, finished};
@@ -120,6 +120,7 @@ enum Move {
     Undo,
     Scale,
     Adopt,
+    AskRollback,
 }
 
 struct Scenario {
@@ -230,6 +231,10 @@ impl Model for Scenario {
             }),
             Property::always("when nothing is left to do, all ended right", |_, s: &State| !quiet(s) || ended_right(s)),
             Property::sometimes(FINISHED, |_, s: &State| quiet(s) && s.api.records.values().any(finished)),
+            Property::sometimes(TAKEN_BACK, |m: &Self, s: &State| {
+                let complete = |r: &Deployment| ended(r, |x| x == reason::ROLLBACK_COMPLETE);
+                m.moves != [Move::AskRollback] || m.image != NEW || (quiet(s) && s.api.records.values().any(complete))
+            }),
         ]
     }
 }
@@ -256,7 +261,8 @@ fn ended_right(state: &State) -> bool {
         match status.state {
             Some(TicketState::Done) => api.touched || live == wanted(t),
             _ if t.spec.manual_override => true,
-            Some(TicketState::ReadyForDeployment) => stalled || api.adopted,
+            // Taken back, or a rollback that a person's change keeps from beginning.
+            Some(TicketState::ReadyForDeployment) => stalled || api.adopted || t.spec.rollback.is_some(),
             _ => api.adopted || live != BAD && live != NEW || api.records.values().any(|r| ended(r, reason::is_success)),
         }
     });
@@ -434,6 +440,8 @@ fn perform_record(api: &mut Api, cache: &mut Api, mut world: RecordWorld, step: 
                     }
                     api.fought |= api.adopted && matches!(purpose, Purpose::Forward | Purpose::Rollback);
                     api.trampled |= purpose == Purpose::Rollback && before != world.record.spec.images[0].image;
+                    let undone = world.record.spec.rollback_of.as_ref().and_then(|of| api.records.get(of));
+                    api.trampled |= purpose == Purpose::Forward && undone.is_some_and(|r| before != r.spec.images[0].image);
                 }
                 Err(why) => world.answer = Some(Answer::Refused(why)),
             }
@@ -515,6 +523,10 @@ fn user(api: &mut Api, what: Move) {
             api.theirs = rolled;
             api.touched = true;
         }
+        Move::AskRollback => edit(&mut api.ticket, &|t| {
+            let request = t.spec.rollback.as_ref().map_or("1", |_| "2").to_owned();
+            t.spec.rollback = Some(RollbackRequest { request, ..RollbackRequest::default() });
+        }),
         Move::Adopt => {
             // Labels move neither generation nor marker.
             let labels = api.workload["metadata"].as_object_mut().unwrap().entry("labels").or_insert_with(|| json!({}));
@@ -546,6 +558,7 @@ fn same_objects(a: &Api, b: &Api) -> bool {
 }
 
 const FINISHED: &str = "a rollout succeeds or is rolled back";
+const TAKEN_BACK: &str = "a rollout is taken back";
 
 fn check(scenario: Scenario, visit: &Visit) {
     if let Some(wrong) = find_wrong(scenario, visit) {
@@ -568,20 +581,41 @@ fn find_wrong(scenario: Scenario, visit: &Visit) -> Option<String> {
     };
     println!("{states} states, depth {depth}");
     assert!(discoveries.contains_key(FINISHED), "no rollout ever ends: the model is broken, or too large");
-    let (name, path) = discoveries.into_iter().find(|(name, _)| *name != FINISHED)?;
+    assert!(discoveries.contains_key(TAKEN_BACK), "no rollback by hand ever ends: the model is broken, or too large");
+    let (name, path) = discoveries.into_iter().find(|(name, _)| ![FINISHED, TAKEN_BACK].contains(name))?;
     let api = path.last_state().api.clone();
     let (actions, ticket) = (path.into_actions(), api.ticket.and_then(|t| t.status));
     let records: Vec<_> = api.records.values().map(|r| (&r.metadata.name, &r.status)).collect();
     Some(format!("{name} does not hold after\n{actions:#?}\nworkload {}\nticket {ticket:#?}\nrecords {records:#?}", api.workload))
 }
 
-const EVERY_MOVE: &[Move] =
-    &[Move::EditImage, Move::TakeBack, Move::Override, Move::Delete, Move::SetByHand, Move::Undo, Move::Scale, Move::Adopt];
+const EVERY_MOVE: &[Move] = &[
+    Move::EditImage,
+    Move::TakeBack,
+    Move::Override,
+    Move::Delete,
+    Move::SetByHand,
+    Move::Undo,
+    Move::Scale,
+    Move::Adopt,
+    Move::AskRollback,
+];
 
 #[test]
 fn one_operator_crashing_at_any_step() {
     for image in [NEW, BAD] {
         check(Scenario { image, operators: 1, crashes: 2, moves: &[], most_moves: 0, lenient: false }, &Visit::Breadth);
+    }
+}
+
+/// Asked for at any moment; crashed upon at any step.
+#[test]
+fn one_operator_and_a_rollback() {
+    for image in [NEW, BAD] {
+        let scenario =
+            |crashes| Scenario { image, operators: 1, crashes, moves: &[Move::AskRollback], most_moves: 1, lenient: false };
+        check(scenario(0), &Visit::Breadth);
+        check(scenario(2), &Visit::Walks);
     }
 }
 

@@ -148,7 +148,7 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
             situations.push((entry.name.clone(), Situation::InFlight(stopping(stop))));
         }
     }
-    rollback::reopen(&mut status, world.now);
+    rollback::reopen(&mut status, ticket.status.as_ref(), world.now);
     prune(&mut status, &targets);
     finish_when_all_deployed(world, &mut status, &situations);
     status::project(&mut status, ticket, &situations, world.now);

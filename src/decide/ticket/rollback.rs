@@ -98,10 +98,13 @@ fn withdraw(entry: &mut TargetStatus) {
     }
 }
 
-/// A ticket whose deployment is being taken back is not done any more.
-pub fn reopen(status: &mut TicketStatus, now: Timestamp) {
-    let begun = |e: &&TargetStatus| e.rollback.is_some() && (is_running(e) || e.result.is_some());
-    let Some(rollback) = status.targets.iter().find(begun).and_then(|e| e.rollback.clone()) else { return };
+/// A ticket whose deployment begins to be taken back is not done any more. Closed after that, it stays closed.
+pub fn reopen(status: &mut TicketStatus, before: Option<&TicketStatus>, now: Timestamp) {
+    let begun = |e: &TargetStatus| e.rollback.is_some() && (is_running(e) || e.result.is_some());
+    let known =
+        |e: &TargetStatus| before.iter().flat_map(|s| &s.targets).any(|b| b.name == e.name && begun(b) && b.rollback == e.rollback);
+    let fresh = status.targets.iter().find(|e| begun(e) && !known(e));
+    let Some(rollback) = fresh.and_then(|e| e.rollback.clone()) else { return };
     if status.state != Some(TicketState::Done) {
         return;
     }
