@@ -472,6 +472,9 @@ fn apply(workload: &mut Value, patch: &json_patch::Patch, lenient: bool) -> Resu
     if changed["spec"] != workload["spec"] || changed["metadata"]["annotations"] != workload["metadata"]["annotations"] {
         new_generation(&mut changed);
     }
+    // As the API server stores it: a map without entries is no map.
+    let meta = changed["metadata"].as_object_mut().unwrap();
+    meta.retain(|key, value| !matches!(key.as_str(), "labels" | "annotations") || value.as_object().is_some_and(|m| !m.is_empty()));
     *workload = changed;
     Ok(())
 }
