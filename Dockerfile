@@ -4,7 +4,7 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag ghcr.io/trackdown-dev/trackdown:dev .
 FROM rust:1-alpine AS build
 # ring, which does the cryptography of rustls, is partly C.
-RUN apk add --no-cache gcc musl-dev
+RUN apk add --no-cache ca-certificates gcc musl-dev
 WORKDIR /src
 COPY . .
 ARG TARGETARCH
@@ -13,8 +13,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin trackdown \
  && cp target/release/trackdown /trackdown
 
-# Nothing else is needed: the certificates of the API server's authority come with the pod's service account.
+# The certificates of the API server's authority come with the pod's service account; these are for HTTPS checks.
 FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /trackdown /trackdown
 USER 65532:65532
 EXPOSE 8080

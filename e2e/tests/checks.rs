@@ -273,6 +273,9 @@ pub async fn jobs_take_the_right_to_make_them(cluster: &Arc<Cluster>) {
     }
     let ticket = checked_ticket("iss-1", "web", &json!({"name": "smoke", "job": {"image": "ghcr.io/acme/smoke:1"}}));
     let as_dev = ["--as=dev", "--as-group=system:authenticated"];
+    // The API server takes a moment to take a new policy in.
+    let in_force = || async { (!scene.try_apply(&ticket, &["--as=dev", "--dry-run=server"]).status.success()).then_some(()) };
+    scene.until("the policy is in force", in_force).await;
     let said = scene.refused(&ticket, &as_dev);
     assert!(said.contains("jobs.batch") && said.contains(&namespace), "{said}");
     scene.kubectl(&["create", "role", "makes-jobs", "--verb=create", "--resource=jobs.batch"]);

@@ -73,10 +73,10 @@ fn main() {
             stateful_set, daemon_set, stateful_set_comes_back, daemon_set_comes_back, broken_stateful_set_is_fixed_forward,
             unsupported_strategies, argo_rollout, argo_rollout_is_taken_back,
         },
-        sequence::{in_order, third_fails_and_all_come_back, another_image_starts_over, what_cannot_be_taken_back_stops_it},
+        sequence::{in_order, third_fails_and_all_come_back, another_image_starts_over, second_round_fails_and_ends, what_cannot_be_taken_back_stops_it},
         rollback::{
             to_what_ran_before, to_a_named_record, while_it_rolls_out, refuses_what_it_cannot, one_target_of_two, bad_old_image_stays,
-            one_target_done_again, ends_the_tries, closed_ticket_stays_closed,
+            one_target_done_again, ends_the_tries, is_not_moved_to_another_workload, held_failure_is_taken_back, closed_ticket_stays_closed,
         },
         checks::{
             good_answers_end_the_rollout, bad_answers_roll_back, still_bad_after_the_rollback, what_may_not_be_asked, deadline_ends_checks,

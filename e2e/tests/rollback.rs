@@ -54,6 +54,12 @@ pub async fn to_what_ran_before(cluster: &Arc<Cluster>) {
     scene.kubectl(&["label", "ticket", "iss-1", "synced=again"]);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((scene.records("iss-1").await.len(), scene.image("web").await.as_str()), (2, OLD));
+    // A request that cannot be met changes nothing, and withdrawn it is as if it had not been.
+    ask(&scene, "iss-1", &json!({"request": "typo", "to": "no-such-record"}));
+    scene.wait_reason("iss-1", "RollbackImpossible").await;
+    scene.kubectl(&["patch", "ticket", "iss-1", "--type=merge", "--patch", r#"{"spec":{"rollback":null}}"#]);
+    scene.wait_reason("iss-1", "TakenBack").await;
+    assert_eq!((scene.records("iss-1").await.len(), scene.image("web").await.as_str()), (2, OLD));
     // A person's word deploys again.
     scene.kubectl(&["annotate", "ticket", "iss-1", "trackdown.dev/retry-requested=1"]);
     scene.wait_done("iss-1").await;
@@ -160,6 +166,42 @@ pub async fn refuses_what_it_cannot(cluster: &Arc<Cluster>) {
     assert_eq!(state(&scene.ticket("iss-5").await), Some(TicketState::Done));
 }
 
+/// What was asked for is about the target as it stood: edited meanwhile, it is another workload, or another deployment.
+pub async fn is_not_moved_to_another_workload(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "not-moved").await;
+    scene.workload("web", OLD, 1).await;
+    scene.workload("api", OLD, 1).await;
+    scene.apply(&ready_ticket("of-api", "api", NEW));
+    scene.wait_done("of-api").await;
+    scene.apply(&ready_ticket("later", "api", "ghcr.io/acme/web:3"));
+    scene.wait_done("later").await;
+    let of_api = scene.records("of-api").await[0].metadata.name.clone().unwrap();
+    let mut ticket = ready_ticket("iss-1", "web", NEW);
+    ticket["spec"]["state"] = json!("active");
+    scene.apply(&ticket);
+    scene.wait_reason("iss-1", "NotReady").await;
+    ask(&scene, "iss-1", &json!({"request": "1", "to": of_api}));
+    scene.wait_reason("iss-1", "RollbackImpossible").await;
+    ticket["spec"]["targets"][0]["workloadRef"] = json!({"name": "api"});
+    scene.apply(&ticket);
+    scene.wait_reason("iss-1", "NotReady").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(scene.image("api").await, "ghcr.io/acme/web:3");
+}
+
+/// What was held after its failure can be taken back.
+pub async fn held_failure_is_taken_back(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "held-failure").await;
+    scene.workload("web", OLD, 1).await;
+    let mut ticket = ready_ticket("iss-1", "web", "ghcr.io/acme/web:bad");
+    ticket["spec"]["rollout"]["onFailure"] = json!("Hold");
+    scene.apply(&ticket);
+    scene.wait_reason("iss-1", "RolloutFailed").await;
+    ask(&scene, "iss-1", &json!({"request": "1"}));
+    scene.wait_reason("iss-1", "TakenBack").await;
+    assert_eq!(scene.image("web").await, OLD);
+}
+
 /// Between two tries the rollback has happened: what is asked for is that there is no other try.
 pub async fn ends_the_tries(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "ends-the-tries").await;
@@ -180,6 +222,11 @@ pub async fn closed_ticket_stays_closed(cluster: &Arc<Cluster>) {
     let mut ticket = ready_ticket("iss-1", "web", NEW);
     scene.apply(&ticket);
     scene.wait_done("iss-1").await;
+    // Nor does one that leaves its state out: the policy would not have asked for the right to deploy.
+    let evil = json!({"spec": {"state": null, "targets": [{"name": "web", "image": "ghcr.io/acme/web:evil"}]}}).to_string();
+    scene.kubectl(&["patch", "ticket", "iss-1", "--type=merge", "--patch", &evil]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((state(&scene.ticket("iss-1").await), scene.image("web").await.as_str()), (Some(TicketState::Done), NEW));
     ticket["spec"]["state"] = json!("done");
     scene.apply(&ticket);
     ask(&scene, "iss-1", &json!({"request": "1"}));

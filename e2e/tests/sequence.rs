@@ -132,6 +132,32 @@ pub async fn another_image_starts_over(cluster: &Arc<Cluster>) {
     assert_eq!(scene.image("web").await, NEW);
 }
 
+/// In a second round, too, a failure is tried as often as it may be and no more, though a later target still waits for its turn.
+pub async fn second_round_fails_and_ends(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "second-round").await;
+    let mut ticket = three(&scene, [NEW; 3]).await;
+    scene.apply(&ticket);
+    scene.wait_done("iss-1").await;
+    for (target, image) in [(0, NEW), (1, BAD), (2, "ghcr.io/acme/app:3")] {
+        ticket["spec"]["targets"][target]["image"] = json!(image);
+    }
+    ticket["spec"]["targets"][0]["image"] = json!("ghcr.io/acme/app:3");
+    scene.apply(&ticket);
+    scene.wait_ticket("iss-1", "back", |t| holds(t, "Stalled") && t.status.as_ref().unwrap().targets[0].rollback.is_some()).await;
+    scene.requests_when_quiet(Duration::from_secs(2)).await;
+    assert_eq!(
+        story(&scene).await[3..],
+        ["db Rollout RolloutComplete", "api Rollout RolledBack", "db Rollback RollbackComplete"],
+        "and it ends there"
+    );
+    assert_eq!((scene.image("db").await.as_str(), scene.image("web").await.as_str()), (NEW, NEW), "as in the round before");
+    // A retry of the one that failed alone starts over as well.
+    scene.kubectl(&["annotate", "ticket", "iss-1", "retry.trackdown.dev/api=1"]);
+    scene.wait_ticket("iss-1", "tried again", |t| holds(t, "Stalled") && t.status.as_ref().unwrap().targets[1].attempt == 3).await;
+    scene.requests_when_quiet(Duration::from_secs(2)).await;
+    assert_eq!(scene.image("db").await, NEW);
+}
+
 /// Somebody changed a target that is to be taken back: it and what is below it stay, and the ticket says so.
 pub async fn what_cannot_be_taken_back_stops_it(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "cannot-be-taken-back").await;

@@ -245,6 +245,9 @@ pub struct DeploymentStatus {
     /// When the rollback was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_time: Option<MicroTime>,
+    /// When every pod ran the previous images again and was available, if health checks follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_healthy_time: Option<MicroTime>,
     /// When the attempt ended. Nothing changes after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<MicroTime>,

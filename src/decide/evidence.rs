@@ -45,7 +45,7 @@ pub fn contents<'a>(records: impl Iterator<Item = &'a Deployment>, images: &[Con
 /// Whether a tag means something else than before, or not the same everywhere: what, in a sentence.
 #[must_use]
 pub fn moved(images: &[ContainerImage], ran: &[Digest], before: &[Content]) -> Option<String> {
-    images.iter().find_map(|image| {
+    images.iter().filter(|image| !image.image.contains('@')).find_map(|image| {
         let now: BTreeSet<_> = ran.iter().filter(|d| d.container == image.container).filter_map(digest).collect();
         if now.len() > 1 {
             let all = now.into_iter().collect::<Vec<_>>().join(" and ");

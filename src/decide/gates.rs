@@ -227,5 +227,5 @@ pub fn reachable(ticket: &Ticket, find: impl Fn(&str) -> Option<Arc<Ticket>>) ->
 /// Whether the ticket's own text names this target's workload (used to wake tickets that wait for one workload).
 #[must_use]
 pub fn wants_workload(ticket: &Ticket, workload: &Workload) -> bool {
-    request::resolve(ticket).iter().any(|t| t.workload == *workload)
+    request::workloads(ticket).any(|w| w == *workload)
 }

@@ -36,7 +36,7 @@ pub fn between(before: &TicketStatus, after: &TicketStatus) -> Vec<Notice> {
     let course = |s: &TicketStatus| s.targets.iter().map(|e| (e.rollback.clone(), e.stop, e.result.clone())).collect::<Vec<_>>();
     let asked = before.state.is_some() && before.last_handled_rollback != after.last_handled_rollback;
     if asked && course(before) == course(after) {
-        let note = "spec.rollback asks for nothing that could be done: no such target, nothing deployed, or taken back already";
+        let note = "spec.rollback asks for nothing new that could be done: no such target, nothing deployed, or taken back already";
         notices.push(notice(true, "NothingToTakeBack", note.to_owned()));
     }
     let done = |s: &TicketStatus| s.state == Some(TicketState::Done) && s.deployed_by.as_deref() == Some(FIELD_MANAGER);

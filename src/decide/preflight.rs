@@ -246,15 +246,14 @@ fn healthy(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstacl
     if view.complete() {
         return Ok(());
     }
-    let message = format!(
-        "{} is set to {} already, but is not healthy ({} of {} pods updated, {} available): the ticket is done when it is",
-        view.workload,
-        text(images),
-        view.replicas.updated,
-        view.replicas.desired,
-        view.replicas.available
-    );
-    Err(Obstacle::unwatched("NotHealthy", message).on(view.workload.to_string()))
+    // No counts: they move, and each would be one more write.
+    let message = format!("{} is set to {} already, but is not healthy: this ends when it is", view.workload, text(images));
+    let obstacle = if view.foreign_owner().is_some() {
+        Obstacle::watching("NotHealthy", message, &view.workload)
+    } else {
+        Obstacle::unwatched("NotHealthy", message)
+    };
+    Err(obstacle.on(view.workload.to_string()))
 }
 
 fn writable(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstacle> {

@@ -41,17 +41,27 @@ pub fn resolve(ticket: &Ticket) -> Vec<ResolvedTarget> {
     ticket.spec.targets.iter().map(|t| resolve_one(t, &own)).collect()
 }
 
-fn resolve_one(target: &Target, own_namespace: &str) -> ResolvedTarget {
+/// The workloads the ticket's targets are about.
+pub fn workloads(ticket: &Ticket) -> impl Iterator<Item = Workload> {
+    let own = ticket.namespace().unwrap_or_default();
+    ticket.spec.targets.iter().map(move |t| workload(t, &own))
+}
+
+fn workload(target: &Target, own_namespace: &str) -> Workload {
     let reference = target.workload_ref.clone().unwrap_or_default();
+    Workload {
+        kind: reference.kind,
+        namespace: reference.namespace.unwrap_or_else(|| own_namespace.to_owned()),
+        name: reference.name.unwrap_or_else(|| target.name.clone()),
+    }
+}
+
+fn resolve_one(target: &Target, own_namespace: &str) -> ResolvedTarget {
     ResolvedTarget {
         name: target.name.clone(),
         image: target.image.clone(),
         replaces: target.replaces.clone(),
-        workload: Workload {
-            kind: reference.kind,
-            namespace: reference.namespace.unwrap_or_else(|| own_namespace.to_owned()),
-            name: reference.name.unwrap_or_else(|| target.name.clone()),
-        },
+        workload: workload(target, own_namespace),
         containers: target.containers.clone(),
         checks: target.checks.clone(),
     }

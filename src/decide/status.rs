@@ -177,7 +177,7 @@ fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situat
         .or_else(|| backing_off(situations))
         .or_else(|| held(state, situations))
         .or_else(|| failed(situations))
-        .or_else(|| taken_back(situations))
+        .or_else(|| taken_back(ticket, situations))
         .or_else(|| waiting(state, situations))
         .unwrap_or_else(|| nothing_asked(state, ticket, situations))
 }
@@ -246,12 +246,16 @@ fn held(state: TicketState, situations: &[(String, Situation)]) -> Option<Summar
 }
 
 /// Nothing failed, nothing is under way: what was asked for was taken back.
-fn taken_back(situations: &[(String, Situation)]) -> Option<Summary> {
+fn taken_back(ticket: &Ticket, situations: &[(String, Situation)]) -> Option<Summary> {
     let (_, message) = tell(situations, |s| match s {
         Situation::TakenBack { message } => Some((String::new(), message.clone())),
         _ => None,
     })?;
-    let next = "to deploy again: change spec.targets, or set annotation trackdown.dev/retry-requested to a new value";
+    let next = if matches!(ticket.spec.state, None | Some(TicketState::ReadyForDeployment)) {
+        "to deploy again: change spec.targets, or set annotation trackdown.dev/retry-requested to a new value"
+    } else {
+        "to deploy again: spec.state: ready_for_deployment"
+    };
     let message = format!("{}; {next}", bounded_to(&message, MESSAGE_MAX - next.len() - 2));
     Some(Summary {
         reason: TAKEN_BACK.to_owned(),

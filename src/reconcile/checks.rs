@@ -20,8 +20,8 @@ use crate::decide::check::{self, Allowed, Outcome};
 use crate::decide::record::Phase;
 use crate::decide::request;
 
-/// HTTP probes under way at the same time; more wait for their turn.
-const AT_ONCE: usize = 64;
+/// HTTP probes of a namespace under way at the same time; more wait for their turn, and for nobody else's.
+const AT_ONCE: usize = 8;
 
 /// What tickets may check.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ type Results = Arc<Mutex<Option<Vec<CheckResult>>>>;
 pub struct CheckRuns {
     wake: UnboundedSender<ObjectRef<Deployment>>,
     limits: Arc<Limits>,
-    turns: Arc<Semaphore>,
+    turns: Mutex<HashMap<String, Arc<Semaphore>>>,
     runs: Mutex<HashMap<ObjectRef<Deployment>, Run>>,
 }
 
@@ -60,7 +60,7 @@ impl CheckRuns {
     /// `wake` is told of every record whose checks are over.
     #[must_use]
     pub fn new(wake: UnboundedSender<ObjectRef<Deployment>>, limits: Limits) -> Self {
-        Self { wake, limits: Arc::new(limits), turns: Arc::new(Semaphore::new(AT_ONCE)), runs: Mutex::default() }
+        Self { wake, limits: Arc::new(limits), turns: Mutex::default(), runs: Mutex::default() }
     }
 
     /// Starts the record's checks for a phase, unless that is being done.
@@ -71,7 +71,8 @@ impl CheckRuns {
             return;
         }
         let results = Results::default();
-        let (done, wake, limits, turns) = (results.clone(), self.wake.clone(), self.limits.clone(), self.turns.clone());
+        let (done, wake, limits) = (results.clone(), self.wake.clone(), self.limits.clone());
+        let turns = self.turns_of(&record.spec.workload.namespace);
         let (client, record) = (client.clone(), record.clone());
         let task = tokio::spawn(async move {
             let checks = record.spec.checks.iter().map(|check| one(&client, &record, phase, check, &limits, &turns));
@@ -80,6 +81,11 @@ impl CheckRuns {
             let _ = wake.unbounded_send(ObjectRef::from_obj(&record));
         });
         runs.insert(key, Run { phase, results, task });
+    }
+
+    fn turns_of(&self, namespace: &str) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(namespace.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
     }
 
     /// What the checks of a phase found, if they are over.

@@ -48,7 +48,7 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
             RecordStep::Wait { until, recheck, watch_pods, checks } => {
                 pass.watch_pods(watch_pods);
                 pass.run_checks(checks);
-                pass.watch_workload();
+                let recheck = !pass.watch_workload() || recheck;
                 let key = format!("record/{}/{}", pass.namespace, pass.name);
                 return Ok(ctx.next_pass(&key, pass.world.record.metadata.generation, until, recheck));
             }
@@ -233,9 +233,10 @@ impl Pass<'_> {
         }
     }
 
-    fn watch_workload(&self) {
+    /// False: it cannot be watched, and has to be looked at.
+    fn watch_workload(&self) -> bool {
         let record = &self.world.record;
-        self.ctx.watched.tell_record(&self.ctx.client, &self.key, Some(&record.spec.workload).filter(|_| observes(record)));
+        self.ctx.watched.tell_record(&self.ctx.client, &self.key, Some(&record.spec.workload).filter(|_| observes(record)))
     }
 
     fn run_checks(&self, wanted: Option<Phase>) {

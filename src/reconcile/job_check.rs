@@ -122,7 +122,8 @@ fn job(record: &Deployment, name: &str, check: &JobCheck) -> Job {
         },
         spec: Some(JobSpec {
             backoff_limit: Some(0),
-            active_deadline_seconds: Some(check.timeout_seconds.into()),
+            // What it finds after the checks are over is of no use.
+            active_deadline_seconds: Some(check.timeout_seconds.min(record.spec.timeout_seconds).into()),
             ttl_seconds_after_finished: Some(KEPT_SECONDS),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta { labels: Some(labels.into()), ..ObjectMeta::default() }),

@@ -27,7 +27,7 @@ pub fn ticket_changed(ticket: &Ticket, tickets: &Store<Ticket>, records: &Store<
     let name = ticket.name_any();
     let waited_for = format!("ticket/{name}");
     let waits = |t: &Ticket| t.status.as_ref().and_then(|s| s.waiting.as_ref()?.on.as_deref()) == Some(&waited_for);
-    let wanted: Vec<_> = request::resolve(ticket).into_iter().map(|t| t.workload).collect();
+    let wanted: Vec<_> = request::workloads(ticket).collect();
     let concerned = tickets.state_filter(|t| {
         t.namespace() == namespace
             && (t.name_any() == name

@@ -136,11 +136,21 @@ where
     let api: Api<K> = Api::namespaced(client, &workload.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", workload.name)).timeout(WATCH_SECONDS);
     let mut events = watcher(api, config).default_backoff().boxed();
+    let mut listed = None;
     while let Some(event) = events.next().await {
         let view = match event {
-            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => Some(object.view()),
+            Ok(watcher::Event::Init) => {
+                listed = None;
+                continue;
+            }
+            Ok(watcher::Event::InitApply(object)) => {
+                listed = Some(object.view());
+                continue;
+            }
+            // A list without it: it was deleted while nobody looked.
+            Ok(watcher::Event::InitDone) => listed.take(),
+            Ok(watcher::Event::Apply(object)) => Some(object.view()),
             Ok(watcher::Event::Delete(_)) => None,
-            Ok(watcher::Event::Init | watcher::Event::InitDone) => continue,
             Err(error) => {
                 tracing::warn!(%error, %workload, "watching the workload failed, trying again");
                 continue;

@@ -3,9 +3,10 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::outcome::{current, end, end_now, progressing};
+use super::outcome::{asked_by, current, end, end_now, progressing};
 use super::{Answer, Authority, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
 use super::{is_ticket_of, live_images, marker_owner, runs_wanted};
+use crate::api::condition::bounded;
 use crate::api::deployment::{Action, Deployment};
 use crate::api::marker::Marker;
 use crate::api::ticket::{Stop, Ticket};
@@ -151,8 +152,11 @@ fn already_current(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
     let mut status = current(world);
     status.previous_images = live_images(world, view);
     super::outcome::note(&mut status, view);
-    let result = if world.record.spec.action == Action::Rollback { reason::ROLLBACK_COMPLETE } else { reason::ALREADY_CURRENT };
-    end(world, status, result, "the workload runs these images already; nothing was written")
+    if world.record.spec.action == Action::Rollback {
+        let message = format!("the workload runs the earlier images again; nothing was written; {}", asked_by(&world.record));
+        return end(world, status, reason::ROLLBACK_COMPLETE, &bounded(&message));
+    }
+    end(world, status, reason::ALREADY_CURRENT, "the workload runs these images already; nothing was written")
 }
 
 /// The workload carries this record's marker: the write happened, whoever remembers it.

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::outcome::{current, end, end_now, note, progressing, sentence, set};
+use super::outcome::{asked_by, current, end, end_now, note, progressing, sentence, set};
 use super::verifying::{Verification, verify};
 use super::{Authority, LOOK_AT_PODS_AFTER, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
 use super::{marker_owner, shows};
@@ -37,7 +37,7 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     let patched = status.patched_time.as_ref().map_or(world.now, |t| t.0);
     let deadline = patched + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
     if view.complete() {
-        return complete(world, view, deadline);
+        return complete(world, view);
     }
     let admitted = &status.admitted_images;
     let pods = world.pods.as_deref().unwrap_or_default();
@@ -150,7 +150,7 @@ fn gone(world: &RecordWorld) -> RecordStep {
 }
 
 /// Every pod runs the new template: look once at what really runs, then end well.
-fn complete(world: &RecordWorld, view: &WorkloadView, deadline: Timestamp) -> RecordStep {
+fn complete(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
     let mut status = current(world);
     note(&mut status, view);
     let taking_back = world.record.spec.action == Action::Rollback;
@@ -159,7 +159,7 @@ fn complete(world: &RecordWorld, view: &WorkloadView, deadline: Timestamp) -> Re
         status.healthy_time = Some(MicroTime(world.now));
         return end(world, status, result, "the images are set; the workload asks for 0 pods");
     }
-    match verify(world, deadline, &mut status) {
+    match verify(world, &mut status) {
         Verification::Pending(step) => return step,
         Verification::Failed(cause) => return fail_with(world, view, status, cause),
         Verification::Passed => {}
@@ -187,10 +187,7 @@ fn complete(world: &RecordWorld, view: &WorkloadView, deadline: Timestamp) -> Re
     }
     if taking_back {
         let images = record_images(world);
-        let asked = world.record.spec.requested_by.clone().unwrap_or_default();
-        let who = asked.by.or(asked.via).unwrap_or_else(|| "somebody".to_owned());
-        let why = asked.reason.unwrap_or_else(|| "no reason given".to_owned());
-        let message = format!("{pods} {images} again; {who} asked for it: {why}");
+        let message = format!("{pods} {images} again; {}", asked_by(&world.record));
         return end(world, status, reason::ROLLBACK_COMPLETE, &bounded(&message));
     }
     end(world, status, reason::ROLLOUT_COMPLETE, &format!("{pods} the new images and {are} available"))

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
 use super::{RecordStep, RecordWorld};
 use crate::api::condition::{Condition, ConditionStatus, bounded, bounded_to, set_condition};
-use crate::api::deployment::{DeploymentStatus, RootCause};
+use crate::api::deployment::{Deployment, DeploymentStatus, RootCause};
 use crate::decide::reason::{self, RECONCILING, STALLED, SUCCEEDED};
 use crate::workload::view::WorkloadView;
 
@@ -46,6 +46,13 @@ pub fn end_now(world: &RecordWorld, reason: &str, message: &str) -> RecordStep {
 pub fn note(status: &mut DeploymentStatus, view: &WorkloadView) {
     status.replicas = Some(view.replicas.clone());
     status.revision.clone_from(&view.revision);
+}
+
+/// Who asked for a rollback, and why.
+pub fn asked_by(record: &Deployment) -> String {
+    let asked = record.spec.requested_by.clone().unwrap_or_default();
+    let who = asked.by.or(asked.via).unwrap_or_else(|| "somebody".to_owned());
+    format!("{who} asked for it: {}", asked.reason.as_deref().unwrap_or("no reason given"))
 }
 
 /// A root cause in a sentence.

@@ -30,7 +30,7 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
         let mut ended = current(world);
         note(&mut ended, view);
         if world.record.spec.base.healthy {
-            match verify(world, deadline, &mut ended) {
+            match verify(world, &mut ended) {
                 Verification::Pending(step) => return step,
                 Verification::Failed(bad) => {
                     let message = format!("{cause}; the previous images are back, but {}: look at the workload", sentence(&bad));

@@ -1,9 +1,9 @@
 //! Health checks: what they found decides.
 
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::outcome::{current, progressing};
+use super::outcome::progressing;
 use super::{Phase, RecordStep, RecordWorld, phase};
 use crate::api::check::{CheckResult, HealthState, worst};
 use crate::api::condition::bounded;
@@ -20,41 +20,52 @@ pub enum Verification {
     Failed(RootCause),
 }
 
-/// Runs the record's checks, once its pods are as they should be.
-pub fn verify(world: &RecordWorld, deadline: Timestamp, status: &mut DeploymentStatus) -> Verification {
-    let checks = &world.record.spec.checks;
-    if checks.is_empty() {
+/// Runs the record's checks, once its pods are as they should be. They have as long as the rollout, counted from when they could begin: a
+/// rollout that took its time, or an operator that was away, is nothing to hold against the workload.
+pub fn verify(world: &RecordWorld, status: &mut DeploymentStatus) -> Verification {
+    if world.record.spec.checks.is_empty() {
         return Verification::Passed;
     }
-    let Some(results) = &world.checks else {
-        return if world.now >= deadline {
-            Verification::Failed(late(world))
-        } else {
-            Verification::Pending(pending(world, deadline))
-        };
+    let phase = phase(&world.record);
+    let begun = match phase {
+        Phase::Rollout => &mut status.healthy_time,
+        Phase::Rollback => &mut status.rollback_healthy_time,
     };
-    match phase(&world.record) {
+    let Some(begun) = begun.as_ref().map(|t| t.0) else {
+        *begun = Some(MicroTime(world.now));
+        return Verification::Pending(announce(world, status.clone(), phase));
+    };
+    let Some(results) = &world.checks else {
+        let deadline = begun + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
+        if world.now >= deadline {
+            return Verification::Failed(late(world));
+        }
+        return Verification::Pending(RecordStep::Wait {
+            until: Some(deadline),
+            recheck: false,
+            watch_pods: false,
+            checks: Some(phase),
+        });
+    };
+    match phase {
         Phase::Rollout => status.checks.clone_from(results),
         Phase::Rollback => status.rollback_checks.clone_from(results),
     }
     status.health = worst(results);
-    match results.iter().filter(|r| r.state != HealthState::Healthy).max_by_key(|r| r.state) {
+    match results.iter().rev().filter(|r| r.state != HealthState::Healthy).max_by_key(|r| r.state) {
         Some(bad) => Verification::Failed(cause(bad)),
         None => Verification::Passed,
     }
 }
 
 /// That pods run the images is worth a word, and its time: checks may take long.
-fn pending(world: &RecordWorld, deadline: Timestamp) -> RecordStep {
-    let said = world.record.status.as_ref().is_some_and(|s| s.healthy_time.is_some());
-    if said || phase(&world.record) == Phase::Rollback {
-        let checks = Some(phase(&world.record));
-        return RecordStep::Wait { until: Some(deadline), recheck: false, watch_pods: false, checks };
-    }
-    let mut status = current(world);
-    status.healthy_time = Some(MicroTime(world.now));
+fn announce(world: &RecordWorld, status: DeploymentStatus, phase: Phase) -> RecordStep {
     let names = world.record.spec.checks.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
-    progressing(world, status, reason::VERIFYING, &bounded(&format!("all pods run the images; checking {names}")))
+    let (reason, what) = match phase {
+        Phase::Rollout => (reason::VERIFYING, "the images"),
+        Phase::Rollback => (reason::ROLLING_BACK, "the previous images again"),
+    };
+    progressing(world, status, reason, &bounded(&format!("all pods run {what}; checking {names}")))
 }
 
 fn cause(bad: &CheckResult) -> RootCause {

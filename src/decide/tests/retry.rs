@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::world::ticket;
-use crate::api::ticket::{TargetStatus, Ticket, TicketStatus};
+use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus};
 use crate::api::{RETRY_ANNOTATION, TARGET_RETRY_PREFIX};
 use crate::decide::retry::take_in;
 
@@ -38,7 +38,11 @@ fn a_token_is_handled_once_and_only_noted_at_birth() {
 
 #[test]
 fn what_is_deployed_is_done_again_only_if_it_is_named() {
-    let mut status = TicketStatus { targets: vec![ended("RolloutComplete")], ..TicketStatus::default() };
+    let mut status = TicketStatus {
+        state: Some(TicketState::ReadyForDeployment),
+        targets: vec![ended("RolloutComplete")],
+        ..TicketStatus::default()
+    };
     take_in(&mut status, &with(RETRY_ANNOTATION, "again"), false);
     assert!(status.targets[0].result.is_some());
     let named = with(&format!("{TARGET_RETRY_PREFIX}web"), "again");

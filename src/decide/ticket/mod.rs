@@ -114,10 +114,11 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
     for entry in &mut status.targets {
         take_in_result(world, entry)?;
     }
-    retry::take_in(&mut status, ticket, fresh);
-    rollback::take_in(&mut status, ticket, fresh);
+    let retried = retry::take_in(&mut status, ticket, fresh);
+    rollback::take_in(&mut status, ticket, &targets, fresh);
     reopen_for_new_requests(world, &mut status, &targets);
-    sequence::start_over(&mut status, ticket, &targets);
+    sequence::start_over(&mut status, ticket, &targets, retried);
+    sequence::let_be(&mut status);
 
     let state = status.state.unwrap_or(TicketState::Planning);
     let gate = gates::first_obstacle(ticket, state, &targets, &world.dependencies, world.now)
@@ -219,7 +220,7 @@ fn take_in_result(world: &TicketWorld, entry: &mut TargetStatus) -> Result<(), T
     entry.stop = None;
     if succeeded.reason == reason::SUPERSEDED {
         // It never counted: somebody changed the workload between the decision and the write, or a newer request came.
-        entry.record = None;
+        rollback::forget_attempt(entry);
         return Ok(());
     }
     entry.message = Some(succeeded.message.clone());
@@ -250,7 +251,7 @@ fn is_of(world: &TicketWorld, record: &Deployment, entry: &TargetStatus) -> bool
 /// While `spec.state` asks for the deployment, a changed target of a ticket that is done, or one that is asked for again, is a new
 /// request.
 fn reopen_for_new_requests(world: &TicketWorld, status: &mut TicketStatus, targets: &[ResolvedTarget]) {
-    if status.state != Some(TicketState::Done) || status.requested_state != Some(TicketState::ReadyForDeployment) {
+    if status.state != Some(TicketState::Done) || world.ticket.spec.state != Some(TicketState::ReadyForDeployment) {
         return;
     }
     let settings = &world.ticket.spec.rollout;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{RecordSeen, entry_of, in_flight, put_entry};
 use crate::api::condition::find_condition;
-use crate::api::deployment::{Action, Deployment, Requester};
+use crate::api::deployment::{Deployment, Requester};
 use crate::api::ticket::{RollbackCause, RollbackRequest, Stop, TargetRollback, TargetStatus, Ticket, TicketState, TicketStatus};
 use crate::api::workload_ref::{ContainerImage, Workload};
 use crate::decide::gates::Obstacle;
@@ -12,10 +12,11 @@ use crate::decide::images::all_same_or_pinned;
 use crate::decide::lifecycle::{self, Attribution};
 use crate::decide::preflight::succeeded;
 use crate::decide::reason;
+use crate::decide::request::{self, ResolvedTarget};
 use crate::workload::view::WorkloadView;
 
 /// Takes a new `spec.rollback.request` in, or sees that it was withdrawn.
-pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, fresh: bool) {
+pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, targets: &[ResolvedTarget], fresh: bool) {
     let Some(asked) = &ticket.spec.rollback else {
         status.targets.iter_mut().for_each(withdraw);
         return;
@@ -29,9 +30,14 @@ pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, fresh: bool) {
     }
     let via = lifecycle::manager_of(ticket, &["f:rollback", "f:request"]);
     let requested_by = Requester { by: asked.by.clone(), via, reason: asked.reason.clone() };
-    for target in ticket.spec.targets.iter().filter(|t| asked.targets.is_empty() || asked.targets.contains(&t.name)) {
+    let settings = &ticket.spec.rollout;
+    for target in targets.iter().filter(|t| asked.targets.is_empty() || asked.targets.contains(&t.name)) {
         let mut entry = entry_of(status, &target.name);
-        if ask(&mut entry, asked, &requested_by, ticket.spec.rollout.max_attempts) {
+        if ask(&mut entry, asked, &requested_by, settings.max_attempts) {
+            if !in_flight(&entry) {
+                // The request is about the target as it stands now.
+                entry.request_hash = Some(request::hash(target, settings));
+            }
             put_entry(status, entry);
         }
     }
@@ -57,13 +63,16 @@ fn ask(entry: &mut TargetStatus, asked: &RollbackRequest, requested_by: &Request
         // The last request has not begun, or went wrong.
         (None, Some(waiting)) => entry.rollback = Some(rollback(waiting.of, waiting.result)),
         (Some(reason::ROLLBACK_COMPLETE), _) | (None, None) if asked.to.is_none() => return false,
-        (Some(reason::ROLLBACK_COMPLETE), _) | (None, None) => begin(entry, rollback(None, None)),
+        (Some(reason::ROLLBACK_COMPLETE), _) | (None, None) => {
+            let result = entry.result.clone();
+            begin(entry, rollback(None, result));
+        }
         (Some(result), Some(failed)) => {
             let result = result.to_owned();
             begin(entry, rollback(failed.of, Some(result)));
         }
-        (Some(result), None) if asked.to.is_some() || reason::is_change(result) || result == reason::ALREADY_CURRENT => {
-            let of = entry.record.clone().filter(|_| reason::is_change(result));
+        (Some(result), None) if asked.to.is_some() || is_there(result) || result == reason::ALREADY_CURRENT => {
+            let of = entry.record.clone().filter(|_| is_there(result));
             let result = Some(result.to_owned());
             begin(entry, rollback(of, result));
         }
@@ -78,23 +87,46 @@ fn ask(entry: &mut TargetStatus, asked: &RollbackRequest, requested_by: &Request
     true
 }
 
-/// From here on the target is to be taken back.
+/// Whether an attempt that ended for this reason left its images on the workload.
+fn is_there(result: &str) -> bool {
+    reason::is_change(result) || result == reason::ROLLOUT_FAILED
+}
+
+/// From here on the target is to be taken back. What it said before stays until something is done.
 pub fn begin(entry: &mut TargetStatus, rollback: TargetRollback) {
     entry.rollback = Some(rollback);
     entry.record = None;
     entry.result = None;
-    entry.message = None;
 }
 
-/// Forgets a request that has not begun.
 fn withdraw(entry: &mut TargetStatus) {
-    let requested = |r: &TargetRollback| r.cause == RollbackCause::Requested;
-    if is_due(entry)
-        && !is_running(entry)
-        && let Some(rollback) = entry.rollback.take_if(|r| requested(r))
-    {
-        entry.record = rollback.of;
-        entry.result = rollback.result;
+    if entry.rollback.as_ref().is_some_and(|r| r.cause == RollbackCause::Requested) {
+        drop_due(entry);
+    }
+}
+
+/// Forgets a rollback that has not begun: the target is what it was before.
+pub fn drop_due(entry: &mut TargetStatus) {
+    if !is_due(entry) || is_running(entry) {
+        return;
+    }
+    if let Some(rollback) = entry.rollback.take() {
+        entry.record.clone_from(&rollback.of);
+        entry.result.clone_from(&rollback.result);
+        // One that went wrong before is still to be told, and can be asked for again.
+        entry.rollback = Some(rollback).filter(|r| r.result.as_deref() == Some(reason::ROLLBACK_FAILED));
+    }
+}
+
+/// An attempt turned out never to have written anything: it is as if there had been none, unless it was to be taken back.
+pub fn forget_attempt(entry: &mut TargetStatus) {
+    entry.stop = None;
+    if entry.rollback.as_ref().is_some_and(|r| r.of.is_some() && r.of == entry.record) {
+        entry.result = Some(reason::ABORTED.to_owned());
+        entry.message = Some("ended before anything was written, as spec.rollback asks".to_owned());
+        after(entry);
+    } else {
+        entry.record = None;
     }
 }
 
@@ -120,10 +152,12 @@ pub fn reopen(status: &mut TicketStatus, before: Option<&TicketStatus>, now: Tim
 /// An attempt has ended. If it was the one that is to be taken back, the rollback begins, or there is nothing left of it to do.
 pub fn after(entry: &mut TargetStatus) {
     let Some(rollback) = entry.rollback.clone().filter(|r| r.of.is_some() && r.of == entry.record) else { return };
-    if entry.result.as_deref().is_some_and(reason::is_change) {
-        begin(entry, rollback);
+    if entry.result.as_deref().is_some_and(is_there) {
+        let result = entry.result.clone();
+        begin(entry, TargetRollback { result, ..rollback });
     } else if rollback.to.is_some() {
-        begin(entry, TargetRollback { of: None, ..rollback });
+        let result = entry.result.clone();
+        begin(entry, TargetRollback { of: None, result, ..rollback });
     } else {
         entry.rollback = None;
     }
@@ -178,7 +212,14 @@ pub fn images_before(
     own: Option<&str>,
     ticket_uid: &str,
 ) -> Result<Vec<ContainerImage>, Obstacle> {
-    let theirs = view.marker().is_some_and(|m| m.ticket_uid != ticket_uid);
+    if let RecordSeen::Found(record) = seen
+        && (record.spec.workload != view.workload || record.spec.base.uid != view.uid)
+    {
+        let message =
+            format!("tdep/{name} was about another workload than {} is now: name a record in spec.rollback.to", view.workload);
+        return Err(Obstacle::parked("RollbackImpossible", message));
+    }
+    let theirs = view.marker().is_some_and(|m| m.ticket_uid != ticket_uid && all_same_or_pinned(&m.set, &view.images_of(&m.set)));
     let marker = view.marker().filter(|m| m.record == name);
     let (set, undo) = match (seen, marker) {
         (RecordSeen::Found(record), _) => {
@@ -195,9 +236,8 @@ pub fn images_before(
     let live = view.images_of(&set);
     let lost = own.is_some() && view.marker().is_some_and(|m| Some(m.record.as_str()) == own);
     // The same image by another ticket's hand is that ticket's deployment.
-    let observed = matches!(seen, RecordSeen::Found(record) if record.spec.action == Action::Observe);
     let is_there = all_same_or_pinned(&set, &live) || all_same_or_pinned(&undo, &view.images_of(&undo));
-    if lost || (is_there && (!theirs || observed)) {
+    if lost || (is_there && !theirs) {
         return Ok(undo);
     }
     let runs = live.iter().map(|i| format!("{}={}", i.container, i.image)).collect::<Vec<_>>().join(" ");

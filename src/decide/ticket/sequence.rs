@@ -20,24 +20,40 @@ pub fn turn_not_come(ticket: &Ticket, before: &[(String, Situation)]) -> Option<
     Some(Obstacle { moving: true, ..Obstacle::parked("TargetNotReached", message) })
 }
 
-/// Something else asked for in a target that had its turn is a new request for all that failed or were taken back because of it: the
-/// sequence starts over.
-pub fn start_over(status: &mut TicketStatus, ticket: &Ticket, targets: &[ResolvedTarget]) {
+/// Something else asked for in a target that had its turn, or a retry, is a new request for all that failed or were taken back because
+/// of it: the sequence starts over. The change is used up by that: a target that only waits for its turn is no new request.
+pub fn start_over(status: &mut TicketStatus, ticket: &Ticket, targets: &[ResolvedTarget], retried: bool) {
     let settings = &ticket.spec.rollout;
-    let asked_anew = |t: &ResolvedTarget| {
-        let entry = entry_of(status, &t.name);
-        entry.attempt > 0 && !in_flight(&entry) && entry.request_hash != Some(request::hash(t, settings))
-    };
-    if settings.order != Order::Sequential || !targets.iter().any(asked_anew) {
+    if settings.order != Order::Sequential {
+        return;
+    }
+    let mut asked_anew = retried;
+    for entry in status.targets.iter_mut().filter(|e| !in_flight(e)) {
+        let wanted = targets.iter().find(|t| t.name == entry.name).map(|t| request::hash(t, settings));
+        if entry.request_hash.is_some() && wanted.is_some() && entry.request_hash != wanted {
+            lifecycle::new_request(entry);
+            asked_anew = true;
+        }
+    }
+    if !asked_anew {
         return;
     }
     // What a person took back stays so.
     let by_hand = |r: &TargetRollback| r.cause == RollbackCause::Requested;
-    let undone = status
-        .targets
-        .iter_mut()
-        .filter(|e| e.result.as_deref().is_some_and(|r| !reason::is_deployed(r)) && !e.rollback.as_ref().is_some_and(by_hand));
-    undone.for_each(lifecycle::new_request);
+    for entry in status.targets.iter_mut().filter(|e| !e.rollback.as_ref().is_some_and(by_hand)) {
+        rollback::drop_due(entry);
+        if entry.result.as_deref().is_some_and(|r| !reason::is_deployed(r)) {
+            lifecycle::new_request(entry);
+        }
+    }
+}
+
+/// A ticket that no longer asks for its deployment takes nothing back that it has not begun to.
+pub fn let_be(status: &mut TicketStatus) {
+    let compensates = |r: &TargetRollback| r.cause == RollbackCause::Compensation;
+    if status.state != Some(TicketState::ReadyForDeployment) {
+        status.targets.iter_mut().filter(|e| e.rollback.as_ref().is_some_and(compensates)).for_each(rollback::drop_due);
+    }
 }
 
 /// After a failure for good, takes the newest target back that this request has changed; the next one follows in a later pass.
@@ -60,7 +76,8 @@ pub fn compensate(
     let under_way = |s: &Situation| matches!(s, Situation::InFlight(_) | Situation::BackingOff { .. } | Situation::Held(_));
     let (Some(failed), false) = (failure, situations.iter().any(|(_, s)| under_way(s))) else { return Ok(()) };
     // One that cannot be taken back keeps what is below it in place.
-    let stuck = status.targets.iter().any(|e| e.rollback.is_some() && e.result.as_deref() != Some(reason::ROLLBACK_COMPLETE));
+    let entries = targets.iter().map(|t| entry_of(status, &t.name));
+    let stuck = entries.into_iter().any(|e| e.rollback.is_some() && e.result.as_deref() != Some(reason::ROLLBACK_COMPLETE));
     if !wanted || !ready || stuck {
         return Ok(());
     }

@@ -35,7 +35,10 @@ pub struct Turn<'a> {
 
 impl Turn<'_> {
     pub fn advance(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Situation, TicketStep> {
-        if let Some(rollback) = entry.rollback.clone().filter(|_| rollback::is_due(entry) && !self.overtaken(entry)) {
+        if self.overtaken(entry) {
+            rollback::drop_due(entry);
+        }
+        if let Some(rollback) = entry.rollback.clone().filter(|_| rollback::is_due(entry)) {
             return self.take_back(entry, &rollback, creates);
         }
         if in_flight(entry)
@@ -43,7 +46,9 @@ impl Turn<'_> {
         {
             return Ok(situation);
         }
-        if !in_flight(entry) && entry.request_hash.as_ref() != Some(&self.hash()) {
+        // Elsewhere nothing is asked for, and what was deployed stays so.
+        let ready = self.state == TicketState::ReadyForDeployment;
+        if ready && !in_flight(entry) && entry.request_hash.as_ref() != Some(&self.hash()) {
             lifecycle::new_request(entry);
             entry.record = None;
         }
@@ -141,15 +146,15 @@ impl Turn<'_> {
             creates.push(self.record(entry, plan));
             return Ok(Some(self.rolling(entry)));
         }
-        entry.record = None;
-        entry.stop = None;
+        rollback::forget_attempt(entry);
         Ok(None)
     }
 
-    /// Whether the deployment of something else is asked for by now, which makes taking the old one back pointless.
+    /// Whether the target is about something else by now than when the rollback was asked for: what was asked for then, and allowed, is
+    /// not this.
     fn overtaken(&self, entry: &TargetStatus) -> bool {
         let changed = entry.request_hash.as_ref().is_some_and(|hash| *hash != self.hash());
-        changed && entry.record.is_none() && self.state == TicketState::ReadyForDeployment
+        changed && entry.rollback.is_some() && entry.record.is_none()
     }
 
     /// A rollback that is asked for: like a rollout an intent first, then a record. No gate of a rollout is in its way, but a person
