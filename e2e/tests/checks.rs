@@ -175,19 +175,26 @@ pub async fn what_may_not_be_asked(cluster: &Arc<Cluster>) {
         Scene::without_operator(cluster, "host-allowed-only", &["--set", "checks.http.hosts={localhost}"]).await.with_operator();
     let server = Server::start();
     let port = server.address.rsplit(':').next().unwrap();
-    for (scene, name, url, reason) in [
-        (&scene, "literal", format!("http://{}/", server.address), "HostNotAllowed"),
-        (&scene, "metadata", "http://169.254.169.254/latest/".to_owned(), "HostNotAllowed"),
-        (&scene, "elsewhere", "http://web.kube-system.svc/".to_owned(), "HostNotAllowed"),
-        (&scene, "lookalike", "http://web.may-not-be-asked.svc.evil.example/".to_owned(), "HostNotAllowed"),
-        (&allowing, "loopback", format!("http://localhost:{port}/"), "AddressNotAllowed"),
+    // What can be told from the URL is told before anything is written.
+    for (name, url) in [
+        ("literal", format!("http://{}/", server.address)),
+        ("metadata", "http://169.254.169.254/latest/".to_owned()),
+        ("elsewhere", "http://web.kube-system.svc/".to_owned()),
+        ("lookalike", "http://web.may-not-be-asked.svc.evil.example/".to_owned()),
     ] {
         scene.workload(name, OLD, 1).await;
         scene.apply(&checked_ticket(name, name, &json!({"name": "ping", "http": {"url": url}})));
-        scene.wait_ticket(name, "stalled", |t| holds(t, "Stalled")).await;
-        assert_eq!(told(&status_of(scene, name).await.checks), [(HealthState::Down, reason)]);
-        assert_eq!(scene.image(name).await, OLD);
+        let status = scene.wait_reason(name, "CheckNotAllowed").await.status.unwrap();
+        assert!(status.message.unwrap().starts_with(&format!("spec.targets[{name}].checks[ping].http.url: ")));
+        assert!(scene.records(name).await.is_empty());
     }
+    // What its name resolves to, only when it is asked.
+    allowing.workload("web", OLD, 1).await;
+    let loopback = json!({"name": "ping", "http": {"url": format!("http://localhost:{port}/")}});
+    allowing.apply(&checked_ticket("iss-1", "web", &loopback));
+    allowing.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await;
+    assert_eq!(told(&status_of(&allowing, "iss-1").await.checks), [(HealthState::Down, "AddressNotAllowed")]);
+    assert_eq!(allowing.image("web").await, OLD);
     assert!(server.requests.lock().unwrap().is_empty());
     let both = json!({"name": "x", "http": {"url": "http://a"}, "job": {"image": "x:1"}});
     assert!(scene.refused(&checked_ticket("both", "web", &both), &[]).contains("either http or job"));

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use tower_test::mock::{self, Handle};
 use trackdown::api::deployment::Deployment;
 use trackdown::api::ticket::Ticket;
+use trackdown::decide::check::Limits;
 use trackdown::operator::metrics::Metrics;
-use trackdown::reconcile::checks::{CheckRuns, Limits};
+use trackdown::reconcile::checks::CheckRuns;
 use trackdown::reconcile::context::{Context, Parts};
 use trackdown::reconcile::error::Error;
 use trackdown::reconcile::pods::PodWatches;
@@ -39,7 +40,7 @@ fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server)
     let context = Context::new(Parts {
         client: Client::new(service, "shop"),
         monitor_only: false,
-        job_checks: false,
+        limits: Limits::default(),
         history_limit: 10,
         identity: "test".into(),
         metrics: Arc::new(Metrics::default()),

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use crate::api::check::{HealthState, HttpCheck};
+use crate::api::workload_ref::Workload;
 
 /// The answer was as it must be.
 pub const HEALTHY: &str = "Healthy";
@@ -41,7 +42,7 @@ const EXCERPT_MAX: usize = 200;
 const METADATA: [Ipv4Addr; 3] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
 
 /// What an administrator lets checks reach beside the services of a target's namespace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Allowed {
     hosts: Vec<String>,
     networks: Vec<IpNet>,
@@ -71,6 +72,15 @@ impl Allowed {
     }
 }
 
+/// What tickets may check.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Hosts and networks HTTP checks may reach.
+    pub allowed: Allowed,
+    /// Whether checks may be Jobs.
+    pub jobs: bool,
+}
+
 /// The URL with the names of the target filled in.
 #[must_use]
 pub fn url(template: &str, namespace: &str, workload: &str) -> String {
@@ -93,6 +103,15 @@ pub fn host_allowed(url: &Url, namespace: &str, allowed: &Allowed) -> Result<(),
         Some(Host::Ipv4(ip)) => literal_allowed(IpAddr::V4(ip), allowed),
         Some(Host::Ipv6(ip)) => literal_allowed(IpAddr::V6(ip), allowed),
         None => Err("the URL names no host".to_owned()),
+    }
+}
+
+/// Why the check may not be run on the workload, as far as can be told before it is.
+#[must_use]
+pub fn refused(http: &HttpCheck, workload: &Workload, allowed: &Allowed) -> Option<String> {
+    match Url::parse(&url(&http.url, &workload.namespace, &workload.name)) {
+        Ok(url) => host_allowed(&url, &workload.namespace, allowed).err(),
+        Err(error) => Some(format!("the URL cannot be read: {error}")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::check::{self, Limits};
 use super::request::{self, ResolvedTarget};
 use crate::api::condition::bounded;
 use crate::api::ticket::{Ticket, TicketState};
@@ -154,16 +155,21 @@ fn target_elsewhere(ticket: &Ticket, targets: &[ResolvedTarget]) -> Option<Obsta
     Some(Obstacle::parked("NamespaceNotAllowed", message))
 }
 
-/// A check that is a Job, where the operator may not run any.
+/// A check the operator may not run: a rollout that it decides could only fail.
 #[must_use]
-pub fn job_check(targets: &[ResolvedTarget]) -> Option<Obstacle> {
-    let target = targets.iter().find(|t| t.checks.iter().any(|c| c.job.is_some()))?;
-    let message = format!(
-        "spec.targets[{}].checks has a Job, which the operator may not run: remove it, or have an administrator set the chart value \
-         checks.jobs.enabled",
-        target.name
-    );
-    Some(Obstacle::parked("JobChecksDisabled", message))
+pub fn forbidden_check(targets: &[ResolvedTarget], limits: &Limits) -> Option<Obstacle> {
+    targets.iter().flat_map(|t| t.checks.iter().map(move |c| (t, c))).find_map(|(target, check)| {
+        let path = format!("spec.targets[{}].checks[{}]", target.name, check.name);
+        if check.job.is_some() && !limits.jobs {
+            let message = format!(
+                "{path} is a Job, which the operator may not run: remove it, or have an administrator set the chart value \
+                 checks.jobs.enabled"
+            );
+            return Some(Obstacle::parked("JobChecksDisabled", message));
+        }
+        let why = check.http.as_ref().and_then(|http| check::refused(http, &target.workload, &limits.allowed))?;
+        Some(Obstacle::parked("CheckNotAllowed", format!("{path}.http.url: {why}")))
+    })
 }
 
 fn unfinished_dependency(ticket: &Ticket, dependencies: &Dependencies) -> Option<Obstacle> {

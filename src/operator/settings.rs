@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use crate::decide::check::Allowed;
-use crate::reconcile::checks::Limits;
+use crate::decide::check::{Allowed, Limits};
 
 /// Trackdown makes a change ticket a Kubernetes object: when a Ticket is ready for deployment and automation eligible, it rolls the
 /// workload out, follows it, rolls back what fails, and writes the result into the ticket's status.

@@ -16,21 +16,12 @@ use super::{http_check, job_check};
 use crate::api::check::{Check, CheckResult, HealthState};
 use crate::api::condition::{bounded, bounded_to};
 use crate::api::deployment::Deployment;
-use crate::decide::check::{self, Allowed, Outcome};
+use crate::decide::check::{self, Limits, Outcome};
 use crate::decide::record::Phase;
 use crate::decide::request;
 
 /// HTTP probes of a namespace under way at the same time; more wait for their turn, and for nobody else's.
 const AT_ONCE: usize = 8;
-
-/// What tickets may check.
-#[derive(Clone, Debug, Default)]
-pub struct Limits {
-    /// Hosts and networks HTTP checks may reach.
-    pub allowed: Allowed,
-    /// Whether checks may be Jobs.
-    pub jobs: bool,
-}
 
 type Results = Arc<Mutex<Option<Vec<CheckResult>>>>;
 

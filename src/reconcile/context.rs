@@ -25,6 +25,7 @@ use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::{Workload, WorkloadKind};
+use crate::decide::check::Limits;
 use crate::decide::preflight::Holder;
 use crate::decide::record::observes;
 use crate::operator::metrics::Metrics;
@@ -42,8 +43,8 @@ pub struct Context {
     pub client: Client,
     /// Say what would be done, start nothing.
     pub monitor_only: bool,
-    /// Whether checks may be Jobs.
-    pub job_checks: bool,
+    /// What checks may do.
+    pub limits: Limits,
     /// Finished records kept for each workload.
     pub history_limit: usize,
     /// Tickets, cached.
@@ -86,8 +87,8 @@ pub struct Parts {
     pub client: Client,
     /// See [`Context::monitor_only`].
     pub monitor_only: bool,
-    /// See [`Context::job_checks`].
-    pub job_checks: bool,
+    /// See [`Context::limits`].
+    pub limits: Limits,
     /// See [`Context::history_limit`].
     pub history_limit: usize,
     /// Name of this process among others.
@@ -119,7 +120,7 @@ impl Context {
             events: Publisher::start(Recorder::new(parts.client.clone(), reporter)),
             client: parts.client,
             monitor_only: parts.monitor_only,
-            job_checks: parts.job_checks,
+            limits: parts.limits,
             history_limit: parts.history_limit,
             tickets: parts.tickets,
             records: parts.records,

@@ -55,7 +55,7 @@ fn gather(ctx: &Context, ticket: &Ticket) -> TicketWorld {
         rivals: rivals(ctx, ticket),
         probes: BTreeMap::new(),
         monitor_only: ctx.monitor_only,
-        job_checks: ctx.job_checks,
+        limits: ctx.limits.clone(),
         now: Context::now(),
         ticket: ticket.clone(),
     }

@@ -48,7 +48,7 @@ pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>,
     let ctx = Arc::new(Context::new(Parts {
         client: client.clone(),
         monitor_only: settings.monitor_only,
-        job_checks: settings.limits.jobs,
+        limits: settings.limits.clone(),
         history_limit: settings.history_limit,
         identity: settings.identity.clone(),
         metrics,

@@ -16,6 +16,7 @@ use crate::api::deployment::{Deployment, Digest, RootCause};
 use crate::api::ticket::{RollbackRequest, Ticket, TicketState};
 use crate::api::workload_ref::ContainerImage;
 use crate::api::{MARKER_ANNOTATION, ROLLING_LABEL};
+use crate::decide::check::Limits;
 use crate::decide::preflight::{Holder, finished};
 use crate::decide::record::{self, Answer, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority};
 use crate::decide::ticket::{self as ticket_decision, Probe, RecordSeen, TicketStep, TicketWorld};
@@ -291,7 +292,7 @@ fn start_ticket(operator: &Operator, state: &State) -> Option<Pass> {
             rivals: Vec::new(),
             probes: BTreeMap::default(),
             monitor_only: false,
-            job_checks: false,
+            limits: Limits::default(),
             now: at(state.clock),
         },
         &state.api,

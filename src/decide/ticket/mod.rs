@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::turn::Turn;
+use super::check::Limits;
 use super::gates::{self, Dependencies};
 use super::lifecycle::{self, Attribution};
 use super::preflight::{Holder, finished};
@@ -45,8 +46,8 @@ pub struct TicketWorld {
     pub probes: BTreeMap<Workload, Probe>,
     /// The operator only says what it would do.
     pub monitor_only: bool,
-    /// Whether checks may be Jobs.
-    pub job_checks: bool,
+    /// What checks may do.
+    pub limits: Limits,
     /// Now.
     pub now: Timestamp,
 }
@@ -122,7 +123,7 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
 
     let state = status.state.unwrap_or(TicketState::Planning);
     let gate = gates::first_obstacle(ticket, state, &targets, &world.dependencies, world.now)
-        .or_else(|| if world.job_checks { None } else { gates::job_check(&targets) });
+        .or_else(|| gates::forbidden_check(&targets, &world.limits));
     let mut situations = Vec::new();
     let mut creates = Vec::new();
     for target in &targets {
