@@ -189,6 +189,10 @@ async fn a_lost_reply_is_found_out_by_reading() {
             "/metadata/uid",
             "/metadata/generation",
             "/metadata/annotations/trackdown.dev~1deployment",
+            "/metadata/annotations/argocd.argoproj.io~1tracking-id",
+            "/metadata/annotations/kustomize.toolkit.fluxcd.io~1reconcile",
+            "/metadata/annotations/trackdown.dev~1write",
+            "/metadata/labels",
             "/spec/template/spec/containers/0/name",
             "/spec/template/spec/containers/0/image"
         ]

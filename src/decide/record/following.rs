@@ -35,7 +35,9 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
         _ => {}
     }
     let patched = status.patched_time.as_ref().map_or(world.now, |t| t.0);
-    let deadline = patched + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
+    // Pods that come and go while checks run have as long as the checks.
+    let from = status.healthy_time.as_ref().map_or(patched, |t| t.0);
+    let deadline = from + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
     if view.complete() {
         return complete(world, view);
     }

@@ -21,7 +21,7 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     if world.authority == Authority::Stopped(Stop::Leave) {
         return finish(world, view, reason::ABORTED, "a person took over (spec.manualOverride); everything is left as it is");
     }
-    let started = status.rollback_time.as_ref().map_or(world.now, |t| t.0);
+    let started = status.rollback_healthy_time.as_ref().or(status.rollback_time.as_ref()).map_or(world.now, |t| t.0);
     let deadline = started + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
     let cause = status.root_cause.as_ref().map(sentence).unwrap_or_default();
     let restored = restored(view, status) && Some(view.generation) > status.workload_generation;
