@@ -155,9 +155,14 @@ pub async fn git_delivers(cluster: &Arc<Cluster>) {
         let said = status.message.unwrap();
         assert!(said.contains(owner.shown()) && said.contains("in Git") && said.contains("trackdown.dev/write: allow"), "{said}");
         owner.sync(&scene, &owner.manifest(name, Some(NEW)));
-        let merged = Instant::now();
+        scene.wait_rolled_out("Deployment", name);
+        let delivered = Instant::now();
         scene.wait_done(name).await;
-        assert!(merged.elapsed() < Duration::from_secs(8), "seen at once, not looked for now and then: {:?}", merged.elapsed());
+        assert!(
+            delivered.elapsed() < Duration::from_secs(5),
+            "seen at once, not looked for now and then: {:?}",
+            delivered.elapsed()
+        );
         let records = scene.records(name).await;
         assert_eq!((records.len(), records[0].spec.action, result(&records[0])), (1, Action::Observe, "RolloutComplete"));
         let status = records[0].status.as_ref().unwrap();
