@@ -134,7 +134,7 @@ fn contested(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
             "{} owns the image and changed it during the rollout; it is left as it is: set {} in Git, or allow Trackdown to write with \
              the annotation trackdown.dev/write: allow on the workload",
             view.owner,
-            record_images(world)
+            listed(&world.record.spec.images)
         )
     } else {
         "somebody else changed the workload during the rollout; it is left as it is".to_owned()
@@ -188,7 +188,7 @@ fn complete(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
         return end(world, status, result, &message);
     }
     if taking_back {
-        let images = record_images(world);
+        let images = listed(&world.record.spec.images);
         let message = format!("{pods} {images} again; {}", asked_by(&world.record));
         return end(world, status, reason::ROLLBACK_COMPLETE, &bounded(&message));
     }
@@ -235,14 +235,12 @@ fn fail_with(world: &RecordWorld, view: &WorkloadView, mut status: DeploymentSta
 
 /// What only Git can do.
 pub fn requires_git(cause: &str, view: &WorkloadView, previous: &[ContainerImage]) -> String {
-    let mut images: Vec<_> = previous.iter().map(|i| i.image.as_str()).collect();
-    images.dedup();
-    let what = if images.is_empty() { "the previous image".to_owned() } else { images.join(", ") };
+    let what = if previous.is_empty() { "the previous image".to_owned() } else { listed(previous) };
     bounded(&format!("{cause}; {} owns the image: put {what} back in Git", view.owner))
 }
 
-fn record_images(world: &RecordWorld) -> String {
-    let mut images: Vec<_> = world.record.spec.images.iter().map(|i| i.image.as_str()).collect();
+fn listed(images: &[ContainerImage]) -> String {
+    let mut images: Vec<_> = images.iter().map(|i| i.image.as_str()).collect();
     images.dedup();
     images.join(", ")
 }

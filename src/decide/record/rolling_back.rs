@@ -50,7 +50,8 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     }
     if restored {
         let pods = world.pods.as_deref().unwrap_or_default();
-        if let (Some(why), Some(pod)) = (world.refused(), pods::blocking(pods, view, false)) {
+        let blocking = pods::blocking(pods, view, false);
+        if let (Some(why), Some(pod)) = (world.refused(), blocking) {
             let message = format!("{cause}; pod {} keeps its controller waiting, and may not be deleted: {why}", pod.name);
             // A refusal may read differently each time; it is said once.
             let said = condition_reason(&world.record).is_some_and(|(_, said)| said.contains("may not be deleted"));
@@ -58,7 +59,7 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
                 return progressing(world, current(world), reason::ROLLING_BACK, &bounded(&message));
             }
         }
-        return match pods::blocking(pods, view, false).filter(|_| world.refused().is_none()) {
+        return match blocking.filter(|_| world.refused().is_none()) {
             Some(pod) => RecordStep::DeletePod(Box::new(pod.clone())),
             None => RecordStep::Wait {
                 until: Some(deadline),

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::{RecordSeen, entry_of, in_flight, put_entry};
-use crate::api::condition::find_condition;
 use crate::api::deployment::{Deployment, Requester};
 use crate::api::ticket::{RollbackCause, RollbackRequest, Stop, TargetRollback, TargetStatus, Ticket, TicketState, TicketStatus};
 use crate::api::workload_ref::{ContainerImage, Workload};
@@ -11,8 +10,8 @@ use crate::decide::gates::Obstacle;
 use crate::decide::images::all_same_or_pinned;
 use crate::decide::lifecycle::{self, Attribution};
 use crate::decide::preflight::succeeded;
-use crate::decide::reason;
 use crate::decide::request::{self, ResolvedTarget};
+use crate::decide::{condition_reason, reason};
 use crate::workload::view::WorkloadView;
 
 /// Takes a new `spec.rollback.request` in, or sees that it was withdrawn.
@@ -152,12 +151,10 @@ pub fn reopen(status: &mut TicketStatus, before: Option<&TicketStatus>, now: Tim
 /// An attempt has ended. If it was the one that is to be taken back, the rollback begins, or there is nothing left of it to do.
 pub fn after(entry: &mut TargetStatus) {
     let Some(rollback) = entry.rollback.clone().filter(|r| r.of.is_some() && r.of == entry.record) else { return };
-    if entry.result.as_deref().is_some_and(is_there) {
-        let result = entry.result.clone();
-        begin(entry, TargetRollback { result, ..rollback });
-    } else if rollback.to.is_some() {
-        let result = entry.result.clone();
-        begin(entry, TargetRollback { of: None, result, ..rollback });
+    let there = entry.result.as_deref().is_some_and(is_there);
+    if there || rollback.to.is_some() {
+        let (of, result) = (rollback.of.filter(|_| there), entry.result.clone());
+        begin(entry, TargetRollback { of, result, ..rollback });
     } else {
         entry.rollback = None;
     }
@@ -265,7 +262,7 @@ fn brought(record: &Deployment) -> Vec<ContainerImage> {
 /// Whether the record ended well since `time`.
 pub fn ended_since(record: &Deployment, time: Option<Timestamp>) -> bool {
     let status = record.status.as_ref();
-    let well = status.and_then(|s| find_condition(&s.conditions, reason::SUCCEEDED)).is_some_and(|c| reason::is_change(&c.reason));
+    let well = condition_reason(record).is_some_and(|(why, _)| reason::is_change(why));
     let ended = status.and_then(|s| s.completion_time.as_ref()).map(|t| t.0);
     well && ended.is_some_and(|ended| time.is_none_or(|since| ended >= since))
 }
