@@ -60,6 +60,10 @@ test-unit: ## Unit and property tests, mocked API, the model: no cluster
 	cargo test --locked --lib --test unit -- $(FILTER)
 	cd e2e/cluster && go test ./...
 
+.PHONY: model
+model: ## The model, every state of it: a person's every move with every fault, at every step (minutes)
+	MODEL=all cargo test --locked --lib -- --nocapture --test-threads=1 model
+
 .PHONY: test-chart
 test-chart: $(CLUSTER) ## Lint and unit tests of the chart
 	@bin=$$($(CLUSTER) build); "$$bin/helm" lint --strict charts/trackdown; "$$bin/untt" charts/trackdown

@@ -169,6 +169,36 @@ pub struct DeploymentSpec {
     /// The write is only tried (server-side dry run), nothing changes.
     #[serde(default)]
     pub dry_run: bool,
+    /// Tries of the same request that failed before this one. After a failure a workload that asks for 0 pods is no proof of success.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub failed_tries: i32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
+/// A write the API server can refuse.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+pub enum Write {
+    /// Of the new images.
+    Images,
+    /// Of the previous images.
+    PreviousImages,
+    /// The deletion of a pod that keeps its controller waiting.
+    PodDeletion,
+}
+
+/// A write that the API server refuses, and that is tried again.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// Which write.
+    pub write: Write,
+    /// When it was refused first.
+    pub time: MicroTime,
 }
 
 /// Pods of the workload as last seen, counted by the workload's own controller.
@@ -233,6 +263,9 @@ pub struct DeploymentStatus {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["container".into()]))]
     pub admitted_images: Vec<ContainerImage>,
+    /// The write that the API server refuses, while it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refusal>,
     /// When the workload was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patched_time: Option<MicroTime>,
@@ -245,6 +278,9 @@ pub struct DeploymentStatus {
     /// When the rollback was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_time: Option<MicroTime>,
+    /// When the previous images were put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_time: Option<MicroTime>,
     /// When every pod ran the previous images again and was available, if health checks follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_healthy_time: Option<MicroTime>,

@@ -20,6 +20,10 @@ pub struct Marker {
     pub set: Vec<ContainerImage>,
     /// The images to go back to.
     pub undo: Vec<ContainerImage>,
+    /// The record has put `undo` back: written in the same request as those images, so that what anybody sets after that is not taken
+    /// for what the record had set before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
     /// The record's rollout ended well: `set` is a good state of its own, `undo` is history.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub succeeded: bool,

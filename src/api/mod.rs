@@ -7,6 +7,7 @@ pub mod condition;
 pub mod deployment;
 pub mod marker;
 pub mod ticket;
+pub mod witness;
 pub mod workload_ref;
 
 /// API group of every Trackdown kind.
@@ -25,7 +26,8 @@ pub const TARGET_RETRY_PREFIX: &str = "retry.trackdown.dev/";
 /// Annotation on a workload that holds its [`marker::Marker`].
 pub const MARKER_ANNOTATION: &str = "trackdown.dev/deployment";
 
-/// Label on a workload while a rollout of Trackdown is in flight. Trackdown watches workloads by this label only.
+/// Label on a workload while a rollout of Trackdown is in flight. Trackdown watches workloads by this label only. Its value is a
+/// [`witness`].
 pub const ROLLING_LABEL: &str = "trackdown.dev/rolling";
 
 /// Annotation on a workload: `allow` is its owner's consent that Trackdown writes although a GitOps tool owns the image.

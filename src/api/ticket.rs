@@ -49,6 +49,19 @@ impl TicketState {
         }
     }
 
+    /// The states a person may ask for from here: the one place that says which steps are legal.
+    #[must_use]
+    pub fn next(self) -> &'static [Self] {
+        use TicketState::{Active, Done, Planning, ReadyForDeployment, ReadyForQa, WontDo};
+        match self {
+            Planning => &[Active, ReadyForQa, ReadyForDeployment, WontDo],
+            Active => &[Planning, ReadyForQa, ReadyForDeployment, WontDo],
+            ReadyForQa => &[Planning, Active, ReadyForDeployment, Done, WontDo],
+            ReadyForDeployment => &[Planning, Active, ReadyForQa, Done, WontDo],
+            Done | WontDo => &[Planning, Active, ReadyForQa],
+        }
+    }
+
     /// Whether work on the ticket is still to be done.
     #[must_use]
     pub fn is_open(self) -> bool {
@@ -264,32 +277,28 @@ const FROM: &str = "(has(oldSelf.spec.state) \
 ? oldSelf.status.state : oldSelf.spec.state) \
 : (has(oldSelf.status) && has(oldSelf.status.state) ? oldSelf.status.state : self.spec.state))";
 
-/// The legal steps, by where they start. A literal, because the API server bounds the cost of an expression.
-const LEGAL: &str = "{'planning': ['active', 'ready_for_qa', 'ready_for_deployment', 'won_t_do'], \
-'active': ['planning', 'ready_for_qa', 'ready_for_deployment', 'won_t_do'], \
-'ready_for_qa': ['planning', 'active', 'ready_for_deployment', 'done', 'won_t_do'], \
-'ready_for_deployment': ['planning', 'active', 'ready_for_qa', 'done', 'won_t_do'], \
-'done': ['planning', 'active', 'ready_for_qa'], \
-'won_t_do': ['planning', 'active', 'ready_for_qa']}";
-
-/// [`LEGAL`] as text for the message; `join()` would break the cost limit.
-const LEGAL_TEXT: &str = "{'planning': 'active, ready_for_qa, ready_for_deployment, won_t_do', \
-'active': 'planning, ready_for_qa, ready_for_deployment, won_t_do', \
-'ready_for_qa': 'planning, active, ready_for_deployment, done, won_t_do', \
-'ready_for_deployment': 'planning, active, ready_for_qa, done, won_t_do', \
-'done': 'planning, active, ready_for_qa', \
-'won_t_do': 'planning, active, ready_for_qa'}";
+/// What the legal steps are, by where they start, as a literal map in CEL: `join()` in a message would break the API server's bound on
+/// the cost of an expression. `list` writes the states that can be gone to.
+fn legal_steps(list: impl Fn(&[&str]) -> String) -> String {
+    let step = |from: &TicketState| {
+        let to: Vec<_> = from.next().iter().map(|to| to.as_str()).collect();
+        format!("'{from}': {}", list(&to))
+    };
+    format!("{{{}}}", TicketState::ALL.iter().map(step).collect::<Vec<_>>().join(", "))
+}
 
 fn transition_rule() -> String {
+    let legal = legal_steps(|to| format!("[{}]", to.iter().map(|s| format!("'{s}'")).collect::<Vec<_>>().join(", ")));
     format!(
         "!has(self.spec.state) || (has(oldSelf.spec.state) && self.spec.state == oldSelf.spec.state) \
-|| self.spec.state == {FROM} || self.spec.state in {LEGAL}[{FROM}]"
+|| self.spec.state == {FROM} || self.spec.state in {legal}[{FROM}]"
     )
 }
 
 fn transition_message() -> String {
+    let legal = legal_steps(|to| format!("'{}'", to.join(", ")));
     format!(
-        "'a ticket cannot go from ' + {FROM} + ' to ' + self.spec.state + '; from ' + {FROM} + ' it can go to: ' + {LEGAL_TEXT}[{FROM}]"
+        "'a ticket cannot go from ' + {FROM} + ' to ' + self.spec.state + '; from ' + {FROM} + ' it can go to: ' + {legal}[{FROM}]"
     )
 }
 
@@ -449,7 +458,11 @@ pub struct TargetRollback {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub to: Option<String>,
-    /// How that rollout had ended: what the target goes back to if the request is withdrawn before anything was done.
+    /// The record of the target's last attempt when this was asked for: what the target goes back to if the request is withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub before: Option<String>,
+    /// How that attempt had ended: told again if the request is withdrawn before anything was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub result: Option<String>,
@@ -497,6 +510,15 @@ pub struct TargetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub last_handled_retry: Option<String>,
+    /// Value of `spec.rollback.request` that this target has taken in while another one of the ticket, which a rollback is just taking
+    /// back, has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub last_handled_rollback: Option<String>,
+    /// Record of the last try that was rolled back: a further try rests on the workload still showing what that put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub rolled_back: Option<String>,
     /// How the last attempt ended: the reason of the record's `Succeeded` condition. Absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -505,6 +527,9 @@ pub struct TargetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
+    /// When the last attempt ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<MicroTime>,
     /// When the last failed attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_time: Option<MicroTime>,

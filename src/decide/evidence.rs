@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::preflight::finished;
@@ -65,9 +66,12 @@ fn digest(ran: &Digest) -> Option<&str> {
 /// Most records one pass removes.
 const REMOVED_AT_ONCE: usize = 32;
 
+/// How long a record without a known ticket is kept at least: by then a ticket that is merely not known yet is known.
+const TICKET_KNOWN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
 /// The finished records of a workload that need not be kept: neither among the newest `keep`, nor the last good one, nor in use.
 #[must_use]
-pub fn surplus(records: &[&Deployment], tickets: &[&Ticket], keep: usize) -> Vec<Deployment> {
+pub fn surplus(records: &[&Deployment], tickets: &[&Ticket], keep: usize, now: Timestamp) -> Vec<Deployment> {
     let mut ended: Vec<_> = records.iter().copied().filter(|r| finished(r)).collect();
     ended.sort_by_key(|r| std::cmp::Reverse(r.status.as_ref().and_then(|s| s.completion_time.clone())));
     let good = |r: &&&Deployment| condition_reason(r).is_some_and(|(why, _)| reason::is_success(why) && why != reason::DRY_RUN);
@@ -75,17 +79,29 @@ pub fn surplus(records: &[&Deployment], tickets: &[&Ticket], keep: usize) -> Vec
     let unfinished = records.iter().filter(|r| !finished(r));
     let mut used: BTreeSet<String> = tickets.iter().flat_map(|t| in_use(t)).chain(last_good).collect();
     used.extend(unfinished.flat_map(|r| r.spec.rollback_of.iter().chain(&r.spec.rollback_to).cloned()));
-    let surplus = ended.into_iter().skip(keep).filter(|r| !used.contains(&r.name_any()));
+    let surplus = ended.into_iter().skip(keep).filter(|r| !used.contains(&r.name_any()) && is_taken_in(r, tickets, now));
     surplus.take(REMOVED_AT_ONCE).cloned().collect()
 }
 
-/// Records whose result the ticket has not taken in, or that it is to go back by.
+/// Whether the record's ticket has taken its result in. Only what a ticket says counts, never what it does not say yet: what is known of
+/// it may be late.
+fn is_taken_in(record: &Deployment, tickets: &[&Ticket], now: Timestamp) -> bool {
+    let spec = &record.spec;
+    let Some(ticket) = tickets.iter().find(|t| t.metadata.uid.as_ref() == Some(&spec.ticket.uid)) else {
+        let ended = record.status.as_ref().and_then(|s| s.completion_time.as_ref()).map(|t| t.0);
+        return ended.is_some_and(|ended| now.duration_since(ended) > TICKET_KNOWN_WITHIN);
+    };
+    let entry = ticket.status.iter().flat_map(|s| &s.targets).find(|e| e.name == spec.target);
+    entry.is_some_and(|e| e.attempt > spec.attempt || (e.attempt == spec.attempt && (e.result.is_some() || e.record.is_none())))
+}
+
+/// Records that the ticket is to go back by, or whose result it has not taken in.
 fn in_use(ticket: &Ticket) -> Vec<String> {
     let mut names: Vec<_> = ticket.spec.rollback.iter().filter_map(|r| r.to.clone()).collect();
     for entry in ticket.status.iter().flat_map(|s| &s.targets) {
         if entry.result.is_none() {
             names.extend(entry.record.clone());
-            names.extend(entry.rollback.iter().flat_map(|r| r.of.iter().chain(&r.to).cloned()));
+            names.extend(entry.rollback.iter().flat_map(|r| r.of.iter().chain(&r.to).chain(&r.before).cloned()));
         }
     }
     names

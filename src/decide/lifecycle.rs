@@ -78,6 +78,7 @@ pub fn transition(status: &mut TicketStatus, to: TicketState, attribution: Attri
 pub fn new_request(entry: &mut TargetStatus) {
     entry.tries = 0;
     entry.request_hash = None;
+    entry.rolled_back = None;
     if entry.result.is_some() || entry.record.is_none() {
         entry.record = None;
         entry.result = None;

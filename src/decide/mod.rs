@@ -7,6 +7,7 @@ pub mod gates;
 pub mod images;
 pub mod lifecycle;
 pub mod notices;
+pub mod policy;
 pub mod preflight;
 pub mod queue;
 pub mod reason;

@@ -136,6 +136,12 @@ pub fn check_restore(
     Ok(Plan { action: Action::Rollback, images, base: base(view) })
 }
 
+/// The plan of a record that has written these images, and is made again: nothing can be in its way any more.
+#[must_use]
+pub fn plan_again(action: Action, images: Vec<ContainerImage>, view: &WorkloadView) -> Plan {
+    Plan { action, images, base: base(view) }
+}
+
 fn base(view: &WorkloadView) -> Base {
     Base {
         uid: view.uid.clone(),
@@ -191,7 +197,7 @@ fn containers(target: &ResolvedTarget, view: &WorkloadView) -> Result<Vec<String
     if view.container(&view.workload.name).is_some() {
         return Ok(vec![view.workload.name.clone()]);
     }
-    let mut regular = view.containers.iter().filter(|c| c.path.contains("/containers/"));
+    let mut regular = view.containers.iter().filter(|c| c.list == "containers");
     if let (Some(only), None) = (regular.next(), regular.next()) {
         return Ok(vec![only.name.clone()]);
     }
@@ -219,7 +225,7 @@ fn separate(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, own:
 fn free(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: &Holder) -> Result<(), Obstacle> {
     match holder {
         Holder::Nobody | Holder::Gone => Ok(()),
-        Holder::Record(r) if finished(r) && !view.rolling => Ok(()),
+        Holder::Record(r) if finished(r) && view.rolling.is_none() => Ok(()),
         Holder::Record(r) if finished(r) => {
             let name = r.metadata.name.clone().unwrap_or_default();
             let message = format!("{} is just being let go by tdep/{name}", view.workload);

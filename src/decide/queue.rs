@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{gates, reason};
+use super::{gates, reason, request};
 use crate::api::condition::{ConditionStatus, find_condition};
 use crate::api::ticket::{Ticket, TicketState};
 use crate::api::workload_ref::Workload;
@@ -15,15 +15,25 @@ pub fn place(ticket: &Ticket) -> (Option<Timestamp>, String) {
     (since.or_else(|| ticket.creation_timestamp().map(|t| t.0)), ticket.name_any())
 }
 
-/// Whether `other` is on its way to that workload: ready, with nothing in its way. A ticket that waits for people holds nobody up.
+/// Whether an attempt of `other` on that workload is under way: it may write at any moment, also while the API server still refuses that.
+#[must_use]
+pub fn holds(other: &Ticket, workload: &Workload) -> bool {
+    let entries = other.status.iter().flat_map(|s| &s.targets).filter(|e| e.record.is_some() && e.result.is_none());
+    let targets = request::resolve(other);
+    entries.filter_map(|e| targets.iter().find(|t| t.name == e.name)).any(|t| t.workload == *workload)
+}
+
+/// Whether `other` is on its way to that workload: an attempt is under way, or it is ready with nothing in its way. A ticket that waits
+/// for people holds nobody up.
 #[must_use]
 pub fn competes(other: &Ticket, workload: &Workload) -> bool {
     let Some(status) = &other.status else { return false };
     let deployable = find_condition(&status.conditions, reason::DEPLOYABLE);
     // One that waits for the workload itself keeps its place.
     let on_its_way = deployable.is_some_and(|c| c.status == ConditionStatus::True || c.reason == reason::WORKLOAD_HELD);
-    status.state == Some(TicketState::ReadyForDeployment)
-        && on_its_way
-        && find_condition(&status.conditions, reason::STALLED).is_none()
-        && gates::wants_workload(other, workload)
+    holds(other, workload)
+        || status.state == Some(TicketState::ReadyForDeployment)
+            && on_its_way
+            && find_condition(&status.conditions, reason::STALLED).is_none()
+            && gates::wants_workload(other, workload)
 }

@@ -20,6 +20,9 @@ pub const WORKLOAD_HELD: &str = "WorkloadHeld";
 /// Ticket: its deployment was taken back, as was asked for.
 pub const TAKEN_BACK: &str = "TakenBack";
 
+/// Ticket waits: the admission policies that say who may deploy are not in force.
+pub const POLICY_MISSING: &str = "PolicyMissing";
+
 /// Ticket waits: a GitOps tool owns the image, and Git has not delivered the ticket's yet.
 pub const GITOPS_OWNED: &str = "GitOpsOwned";
 

@@ -10,6 +10,7 @@ use super::record::Phase;
 use crate::api::check::Check;
 use crate::api::deployment::OnFailure;
 use crate::api::ticket::{Order, RolloutSettings, Target, Ticket};
+use crate::api::witness;
 use crate::api::workload_ref::Workload;
 
 /// Longest name of a record: it is also the longest value of a label.
@@ -96,7 +97,7 @@ pub fn id(ticket: &Ticket) -> String {
 #[must_use]
 pub fn record_name(ticket: &Ticket, target: &str, attempt: i32) -> String {
     let uid = ticket.uid().unwrap_or_default();
-    let suffix = hex(format!("{uid}/{target}/{attempt}").as_bytes(), 10);
+    let suffix = hex(format!("{uid}/{target}/{attempt}").as_bytes(), witness::SUFFIX);
     let readable: String = format!("{}-{target}", ticket.name_any()).chars().take(NAME_MAX - 1 - suffix.len()).collect();
     format!("{}-{suffix}", readable.trim_end_matches(['-', '.']))
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use kube::{Client, Config};
 
+use crate::reconcile::watch_one::WATCH_SECONDS;
+
 /// Longest wait of the lease's client: shorter than the lease, so that a dead connection cannot outlive it.
 const LEASE_READ_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -21,12 +23,17 @@ pub async fn config() -> Result<Config, kube::config::InferConfigError> {
     Ok(config)
 }
 
+/// Longest silence on a connection: longer than a watch lasts, and a bound for lists, which have no other.
+const READ_TIMEOUT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
+
 /// The client of the reconcilers.
 ///
 /// # Errors
 /// If the configuration cannot be used.
 pub fn main(config: &Config) -> kube::Result<Client> {
-    Client::try_from(config.clone())
+    let mut config = config.clone();
+    config.read_timeout = Some(READ_TIMEOUT);
+    Client::try_from(config)
 }
 
 /// The lease's own client: whatever the others wait for, the lease is renewed or given up in time.

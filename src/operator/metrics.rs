@@ -56,6 +56,8 @@ pub struct Metrics {
     reconcile_seconds: Family<KindLabel, Histogram>,
     api_errors: Family<ReasonLabel, Counter>,
     leader: Gauge<i64, AtomicI64>,
+    /// Without an entry where nobody looks.
+    policies_in_force: Family<[(String, String); 0], Gauge<i64, AtomicI64>>,
     last_update: Gauge<f64, AtomicU64>,
     observed: Observed,
 }
@@ -84,12 +86,29 @@ impl Default for Metrics {
         registry.register("api_errors", "Passes the API server's answer ended, by what it was", api_errors.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica works, 0 if it stands by", leader.clone());
+        let policies_in_force = Family::default();
+        registry.register(
+            "admission_policies_in_force",
+            "1 if the admission policies that say who may deploy are in force, 0 if not: then nothing new starts",
+            policies_in_force.clone(),
+        );
         let last_update = Gauge::default();
         registry.register("last_update_timestamp_seconds", "When this replica last saw its watches alive", last_update.clone());
         registry.register("build", "The running version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         let observed = Observed::default();
         registry.register_collector(Box::new(observed.clone()));
-        Self { registry, rollouts, rollout_seconds, reconciles, reconcile_seconds, api_errors, leader, last_update, observed }
+        Self {
+            registry,
+            rollouts,
+            rollout_seconds,
+            reconciles,
+            reconcile_seconds,
+            api_errors,
+            leader,
+            policies_in_force,
+            last_update,
+            observed,
+        }
     }
 }
 
@@ -125,6 +144,11 @@ impl Metrics {
     /// This replica works, or stands by.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    /// The admission policies are in force, or are not.
+    pub fn set_policies_in_force(&self, in_force: bool) {
+        self.policies_in_force.get_or_create(&[]).set(i64::from(in_force));
     }
 
     /// All metrics as text.

@@ -6,6 +6,7 @@ pub mod http;
 pub mod leader;
 pub mod logging;
 pub mod metrics;
+pub mod policies;
 pub mod prerequisites;
 pub mod run;
 pub mod settings;

@@ -11,7 +11,7 @@ use super::health::Vitals;
 use super::leader::Holding;
 use super::metrics::Metrics;
 use super::settings::{RunArgs, Settings};
-use super::{client, http, leader, prerequisites};
+use super::{client, http, leader, policies, prerequisites};
 use crate::reconcile::watches;
 
 /// What readiness shows until the first word about the Lease.
@@ -116,9 +116,10 @@ async fn work(
 async fn reconcile(args: &RunArgs, client: Client, vitals: &Arc<Vitals>, metrics: &Arc<Metrics>) -> Result<(), Error> {
     metrics.set_leader(true);
     let settings = Arc::new(Settings::from(args));
+    let in_force = policies::follow(&client, &args.required_policies, metrics, vitals).await;
     let scopes = args.scopes().into_iter().map(|scope| {
         vitals.caches_wanted(scope.as_deref());
-        watches::run(client.clone(), scope, settings.clone(), metrics.clone(), vitals.clone())
+        watches::run(client.clone(), scope, settings.clone(), in_force.clone(), metrics.clone(), vitals.clone())
     });
     tokio::select! {
         _ = future::join_all(scopes) => Ok(()),

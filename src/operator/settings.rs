@@ -1,11 +1,13 @@
 //! Command line and environment.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::decide::check::{Allowed, Limits};
+use crate::decide::policy::Required;
 
 /// Trackdown makes a change ticket a Kubernetes object: when a Ticket is ready for deployment and automation eligible, it rolls the
 /// workload out, follows it, rolls back what fails, and writes the result into the ticket's status.
@@ -61,6 +63,18 @@ pub struct RunArgs {
     #[arg(long, env = "TRACKDOWN_REVISION_HISTORY_LIMIT", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub revision_history_limit: u16,
 
+    /// Seconds after which everything is listed again: an event that the API server never delivered is made good by then
+    #[arg(long, env = "TRACKDOWN_RESYNC_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(60..=86400))]
+    pub resync_seconds: u32,
+
+    /// Seconds after which what a rollout in flight is about is read again, for the same reason
+    #[arg(long, env = "TRACKDOWN_RESYNC_IN_FLIGHT_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(5..=86400))]
+    pub resync_in_flight_seconds: u32,
+
+    /// Admission policies without which nothing new starts, as NAME=DIGEST, separated by commas; the chart names those it installs
+    #[arg(long, env = "TRACKDOWN_REQUIRED_POLICIES", value_delimiter = ',', value_name = "NAME=DIGEST")]
+    pub required_policies: Vec<Required>,
+
     /// Hosts HTTP checks of tickets may ask, beside the services of the target's own namespace: names, or *.example.com for all below
     #[arg(long, env = "TRACKDOWN_CHECK_HOSTS", value_delimiter = ',', value_name = "HOST")]
     pub check_hosts: Vec<String>,
@@ -113,6 +127,10 @@ pub struct Settings {
     pub identity: String,
     /// See [`RunArgs::revision_history_limit`].
     pub history_limit: usize,
+    /// See [`RunArgs::resync_seconds`].
+    pub resync: Duration,
+    /// See [`RunArgs::resync_in_flight_seconds`].
+    pub resync_in_flight: Duration,
     /// See [`RunArgs::check_hosts`], [`RunArgs::check_networks`], [`RunArgs::job_checks`].
     pub limits: Limits,
 }
@@ -135,6 +153,8 @@ impl From<&RunArgs> for Settings {
             concurrency: args.concurrency,
             identity: args.identity.clone(),
             history_limit: args.revision_history_limit.into(),
+            resync: Duration::from_secs(args.resync_seconds.into()),
+            resync_in_flight: Duration::from_secs(args.resync_in_flight_seconds.into()),
             limits: Limits { allowed: Allowed::new(&args.check_hosts, &args.check_networks), jobs: args.job_checks },
         }
     }

@@ -1,19 +1,23 @@
 //! What the reconcilers share.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Api, Client, ResourceExt};
-use tokio::sync::Notify;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, watch};
 
 use super::backoff::Backoffs;
 use super::checks::CheckRuns;
+use super::checkups::Checkups;
 use super::error::Error;
 use super::events::Publisher;
 use super::fresh::Fresh;
@@ -33,6 +37,9 @@ use crate::workload::view::WorkloadView;
 
 /// Waits nobody can watch: looked at again after 10 s, then ever less often, every 5 min at last.
 const RECHECK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
+/// Longest time a request of a process that ended may still be under way.
+const UNDER_WAY: SignedDuration = SignedDuration::from_secs(60);
 
 /// After an error: tried again after half a second, every minute at last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -55,12 +62,18 @@ pub struct Context {
     pub workloads: RollingWorkloads,
     /// Told when an Argo Rollout was read: Argo Rollouts may have been installed after this process started.
     pub rollouts_found: Notify,
+    /// Told when the cache of records turns out to lack one: all are listed again.
+    pub record_unheard: Notify,
+    /// The same for tickets, of those that are gone.
+    pub ticket_unheard: Notify,
     /// Own writes of tickets.
     pub fresh_tickets: Fresh<Ticket>,
     /// Own writes of records.
     pub fresh_records: Fresh<Deployment>,
     /// Reads of a workload made for a record that was just created, so that its first step need not read again.
     handoff: Mutex<HashMap<(String, String), (WorkloadView, Holder)>>,
+    /// Of records that have not written: whether it is certain that none of their writes had an effect.
+    unwritten: Mutex<HashMap<(String, String), bool>>,
     /// Versions of workloads after own writes, while they are watched.
     written: Mutex<HashMap<Workload, u64>>,
     /// Pods of rollouts that take their time.
@@ -73,6 +86,10 @@ pub struct Context {
     pub rechecks: Backoffs<String>,
     /// Pauses after errors.
     pub retries: Backoffs<String>,
+    /// When what is in flight is read again, although nothing was heard of it.
+    pub checkups: Checkups,
+    /// What keeps the admission policies from being in force.
+    pub policies: watch::Receiver<Option<String>>,
     /// Events.
     pub events: Publisher,
     /// Metrics.
@@ -95,6 +112,10 @@ pub struct Parts {
     pub identity: String,
     /// See [`Context::metrics`].
     pub metrics: Arc<Metrics>,
+    /// See [`Context::checkups`].
+    pub checkups: Checkups,
+    /// See [`Context::policies`].
+    pub policies: watch::Receiver<Option<String>>,
     /// See [`Context::crd_too_old`].
     pub crd_too_old: Arc<AtomicBool>,
     /// See [`Context::tickets`].
@@ -126,15 +147,20 @@ impl Context {
             records: parts.records,
             workloads: parts.workloads,
             rollouts_found: Notify::new(),
+            record_unheard: Notify::new(),
+            ticket_unheard: Notify::new(),
             fresh_tickets: Fresh::default(),
             fresh_records: Fresh::default(),
             handoff: Mutex::default(),
+            unwritten: Mutex::default(),
             written: Mutex::default(),
             pods: parts.pods,
             checks: parts.checks,
             watched: parts.watched,
             rechecks: Backoffs::new(RECHECK.0, RECHECK.1),
             retries: Backoffs::new(RETRY.0, RETRY.1),
+            checkups: parts.checkups,
+            policies: parts.policies,
             metrics: parts.metrics,
             crd_too_old: parts.crd_too_old,
         }
@@ -170,6 +196,29 @@ impl Context {
     pub async fn read_record(&self, namespace: &str, name: &str) -> Result<Reply<Deployment>, Error> {
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
         call("read the record", api.get(name)).await
+    }
+
+    /// The object, read from the API server although nothing was heard of it. What the cache has missed is remembered until the cache has
+    /// moved on. `None`: it is gone.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub async fn read_again<K>(&self, fresh: &Fresh<K>, cached: &Arc<K>) -> Result<Option<Arc<K>>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &cached.namespace().unwrap_or_default());
+        match call("read again what is in flight", api.get(&cached.name_any())).await? {
+            Reply::Ok(live) => {
+                let live = Arc::new(live);
+                if live.resource_version() != cached.resource_version() {
+                    fresh.wrote(Some(cached), live.clone());
+                }
+                Ok(Some(live))
+            }
+            Reply::NotFound => Ok(None),
+            Reply::Refused(why) => Err(Error::refused("read again what is in flight", why)),
+        }
     }
 
     /// What is known of the record the workload's marker names. Only a live read can say that it is gone.
@@ -211,7 +260,14 @@ impl Context {
     }
 
     /// Turns the end of a pass into the time of the next.
-    pub fn next_pass(&self, key: &String, generation: Option<i64>, until: Option<Timestamp>, recheck: bool) -> Action {
+    pub fn next_pass(
+        &self,
+        key: &String,
+        generation: Option<i64>,
+        until: Option<Timestamp>,
+        recheck: bool,
+        checkup: Option<Duration>,
+    ) -> Action {
         self.retries.reset(key);
         let again = if recheck {
             Some(self.rechecks.pause(key, generation.unwrap_or_default()))
@@ -220,7 +276,7 @@ impl Context {
             None
         };
         let until = until.map(|t| Duration::try_from(t.duration_since(Self::now())).unwrap_or_default());
-        again.into_iter().chain(until).min().map_or_else(Action::await_change, Action::requeue)
+        again.into_iter().chain(until).chain(checkup).min().map_or_else(Action::await_change, Action::requeue)
     }
 
     /// Leaves a read of the workload for the record's first step.
@@ -233,6 +289,31 @@ impl Context {
     pub fn take_handoff(&self, record: &Deployment) -> Option<(WorkloadView, Holder)> {
         let mut handoff = self.handoff.lock().unwrap_or_else(PoisonError::into_inner);
         handoff.remove(&handoff_key(record))
+    }
+
+    /// Remembers whether it is certain that nothing was written in the record's name.
+    pub fn note_unwritten(&self, record: &Deployment, certain: bool) {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).insert(handoff_key(record), certain);
+    }
+
+    /// Whether it is certain that nothing was written in the record's name. A record from before this process may have been written by
+    /// another one whose request is still under way, unless it is old.
+    pub fn is_unwritten(&self, record: &Deployment) -> bool {
+        let known = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).get(&handoff_key(record)).copied();
+        known.unwrap_or_default()
+    }
+
+    /// The same before a write that is about to be tried: until its answer is here, nobody knows.
+    pub fn was_unwritten(&self, record: &Deployment) -> bool {
+        let mut known = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.insert(handoff_key(record), false);
+        let age = record.creation_timestamp().map(|t| Self::now().duration_since(t.0));
+        before.unwrap_or_else(|| age.is_some_and(|age| age > UNDER_WAY))
+    }
+
+    /// Forgets that.
+    pub fn forget_unwritten(&self, record: &Deployment) {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).remove(&handoff_key(record));
     }
 
     /// Remembers an own write of a workload.
@@ -253,16 +334,18 @@ impl Context {
     }
 
     /// Forgets what is remembered of a ticket that is gone.
-    pub fn forget_ticket(&self, namespace: &str, name: &str) {
-        self.fresh_tickets.forget(namespace, name);
-        self.watched.tell_ticket(&self.client, &ObjectRef::new(name).within(namespace), &[]);
+    pub fn forget_ticket(&self, ticket: &Ticket) {
+        let (namespace, name) = (ticket.namespace().unwrap_or_default(), ticket.name_any());
+        self.fresh_tickets.deleted(ticket);
+        self.watched.tell_ticket(&self.client, &ObjectRef::new(&name).within(&namespace), &[]);
         self.forget_pauses(&format!("ticket/{namespace}/{name}"));
     }
 
     /// Forgets what is remembered of a record that is gone.
     pub fn forget_record(&self, record: &Deployment) {
         let (namespace, name) = handoff_key(record);
-        self.fresh_records.forget(&namespace, &name);
+        self.fresh_records.deleted(record);
+        self.forget_unwritten(record);
         self.take_handoff(record);
         self.pods.stop(&ObjectRef::from_obj(record));
         self.checks.stop(&ObjectRef::from_obj(record));
@@ -273,6 +356,7 @@ impl Context {
     fn forget_pauses(&self, key: &String) {
         self.rechecks.reset(key);
         self.retries.reset(key);
+        self.checkups.forget(key);
     }
 
     /// Stops everything: nothing that is written would stay.

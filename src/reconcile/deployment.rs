@@ -32,9 +32,23 @@ use crate::workload::view::WorkloadView;
 pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Action, Error> {
     let namespace = cached.namespace().unwrap_or_default();
     let name = cached.name_any();
-    let Some(record) = ctx.record(&namespace, &name) else { return Ok(Action::await_change()) };
+    let Some(mut record) = ctx.record(&namespace, &name) else { return Ok(Action::await_change()) };
     let key = ObjectRef::from_obj(&*record);
+    let checkup = ctx.checkups.is_due(&pause_key(&namespace, &name), !finished(&record));
+    if checkup {
+        let Some(live) = ctx.read_again(&ctx.fresh_records, &record).await? else {
+            ctx.record_unheard.notify_one();
+            return Ok(Action::await_change());
+        };
+        record = live;
+        // Listed anew.
+        ctx.pods.stop(&key);
+    }
     let mut pass = Pass { ctx: &ctx, world: gather(&ctx, &record, &key), namespace, name, key };
+    if checkup {
+        pass.world.workload = WorkloadSeen::Unread;
+        pass.read_ticket().await?;
+    }
     for _ in 0..STEPS_MAX {
         match decide(&pass.world) {
             RecordStep::ReadTicket => pass.read_ticket().await?,
@@ -49,8 +63,9 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
                 pass.watch_pods(watch_pods);
                 pass.run_checks(checks);
                 let recheck = !pass.watch_workload() || recheck;
-                let key = format!("record/{}/{}", pass.namespace, pass.name);
-                return Ok(ctx.next_pass(&key, pass.world.record.metadata.generation, until, recheck));
+                let key = pause_key(&pass.namespace, &pass.name);
+                let checkup = ctx.checkups.next(&key, !finished(&pass.world.record));
+                return Ok(ctx.next_pass(&key, pass.world.record.metadata.generation, until, recheck, checkup));
             }
         }
         pass.world.now = Context::now();
@@ -58,11 +73,19 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
     Err(Error::TooManySteps)
 }
 
+fn pause_key(namespace: &str, name: &str) -> String {
+    format!("record/{namespace}/{name}")
+}
+
 fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) -> RecordWorld {
     let namespace = record.namespace().unwrap_or_default();
     let ticket = ctx.ticket(&namespace, &record.spec.ticket.name);
     let patched = record.status.as_ref().is_some_and(|s| s.patched_time.is_some());
     let handoff = if patched { None } else { ctx.take_handoff(record) };
+    if handoff.is_some() {
+        // Made by this process, and not written by anybody yet.
+        ctx.note_unwritten(record, true);
+    }
     let (workload, holder) = match handoff {
         Some((view, holder)) => (WorkloadSeen::Live(Box::new(view)), holder),
         None => match ctx.watched_workload(record) {
@@ -82,6 +105,7 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
         contents: None,
         surplus: Vec::new(),
         answer: None,
+        unwritten: ctx.is_unwritten(record),
         relabelled: false,
         now: Context::now(),
     }
@@ -148,7 +172,7 @@ impl Pass<'_> {
         let records: Vec<_> = others.iter().map(|r| &**r).chain([record]).collect();
         let tickets = self.ctx.tickets.state_filter(|t| t.namespace() == namespace);
         let tickets: Vec<_> = tickets.iter().map(|t| &**t).collect();
-        evidence::surplus(&records, &tickets, self.ctx.history_limit)
+        evidence::surplus(&records, &tickets, self.ctx.history_limit, self.world.now)
     }
 
     /// Deletes a record that need not be kept. Evidence that stays too long does no harm, so one that cannot be deleted now is left to
@@ -189,8 +213,16 @@ impl Pass<'_> {
     async fn patch(&mut self, purpose: Purpose, patch: json_patch::Patch) -> Result<(), Error> {
         let workload = self.world.record.spec.workload.clone();
         let dry_run = purpose == Purpose::DryRun;
+        let forward = purpose == Purpose::Forward;
         self.world.relabelled |= purpose == Purpose::Relabel;
-        match workloads::patch(&self.ctx.client, &workload, patch, dry_run).await? {
+        let unwritten_before = forward && self.ctx.was_unwritten(&self.world.record);
+        self.world.unwritten &= !forward;
+        let reply = workloads::patch(&self.ctx.client, &workload, patch, dry_run).await?;
+        if unwritten_before && !matches!(reply, Reply::Ok(_)) {
+            self.world.unwritten = true;
+            self.ctx.note_unwritten(&self.world.record, true);
+        }
+        match reply {
             Reply::Ok(_) if dry_run => self.world.answer = Some(Answer::WouldAccept),
             Reply::Ok(view) => {
                 self.audit(&format!("Workload{purpose:?}"), &audit::images(self.images_of(purpose)));
@@ -218,6 +250,7 @@ impl Pass<'_> {
             self.world.checks = None;
         }
         if finished(&self.world.record) {
+            self.ctx.forget_unwritten(&self.world.record);
             self.world.surplus = self.surplus();
             self.report_end();
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use kube::{Resource, ResourceExt};
 
@@ -11,7 +12,12 @@ use kube::{Resource, ResourceExt};
 #[derive(Debug)]
 pub struct Fresh<K> {
     written: Mutex<HashMap<String, Written<K>>>,
+    /// UIDs of what was deleted a moment ago: the answer to a write may come after the event of the deletion.
+    deleted: Mutex<HashMap<String, Instant>>,
 }
+
+/// How long an answer may come after the event.
+const LATE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Written<K> {
@@ -24,13 +30,18 @@ struct Written<K> {
 
 impl<K> Default for Fresh<K> {
     fn default() -> Self {
-        Self { written: Mutex::default() }
+        Self { written: Mutex::default(), deleted: Mutex::default() }
     }
 }
 
 impl<K: Resource> Fresh<K> {
     /// Remembers `object`, which was written on top of `before` (absent: created).
     pub fn wrote(&self, before: Option<&K>, object: Arc<K>) {
+        let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+        if object.uid().is_some_and(|uid| deleted.contains_key(&uid)) {
+            return;
+        }
+        drop(deleted);
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let known = written.remove(&key(&*object));
         let created = before.is_none() || known.as_ref().is_some_and(|w| w.created);
@@ -55,6 +66,15 @@ impl<K: Resource> Fresh<K> {
         cached
     }
 
+    /// The object is gone, whatever answers are still to come.
+    pub fn deleted(&self, object: &K) {
+        let mut deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+        deleted.retain(|_, since| since.elapsed() < LATE);
+        deleted.extend(object.uid().map(|uid| (uid, Instant::now())));
+        drop(deleted);
+        self.forget(&object.namespace().unwrap_or_default(), &object.name_any());
+    }
+
     /// Forgets what was written to an object: somebody else wrote it too, or it is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,4 +84,47 @@ impl<K: Resource> Fresh<K> {
 
 fn key<K: Resource>(object: &K) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    fn object(uid: &str, version: &str) -> Arc<ConfigMap> {
+        let metadata = ObjectMeta {
+            name: Some("a".into()),
+            namespace: Some("shop".into()),
+            uid: Some(uid.into()),
+            resource_version: Some(version.into()),
+            ..ObjectMeta::default()
+        };
+        Arc::new(ConfigMap { metadata, ..ConfigMap::default() })
+    }
+
+    #[test]
+    fn own_writes_count_until_the_cache_has_moved_on() {
+        let fresh = Fresh::default();
+        let (first, second, third) = (object("u", "1"), object("u", "2"), object("u", "3"));
+        let version = |seen: Option<Arc<ConfigMap>>| seen.and_then(|o| o.resource_version());
+        fresh.wrote(None, first.clone());
+        assert_eq!(version(fresh.newest("shop", "a", None)).as_deref(), Some("1"), "the cache does not have it yet");
+        fresh.wrote(Some(&first), second.clone());
+        assert_eq!(version(fresh.newest("shop", "a", Some(first))).as_deref(), Some("2"));
+        assert_eq!(version(fresh.newest("shop", "a", Some(third.clone()))).as_deref(), Some("3"));
+        assert_eq!(version(fresh.newest("shop", "a", None)), None, "and is forgotten then");
+    }
+
+    /// Made, seen, and deleted by somebody before the answer to its creation was read: it must not live on.
+    #[test]
+    fn an_answer_after_the_deletion_brings_nothing_back() {
+        let fresh = Fresh::default();
+        fresh.deleted(&*object("u", "2"));
+        fresh.wrote(None, object("u", "1"));
+        assert!(fresh.newest("shop", "a", None).is_none());
+        fresh.wrote(None, object("another", "3"));
+        assert!(fresh.newest("shop", "a", None).is_some(), "one of the same name that was made after it does");
+    }
 }

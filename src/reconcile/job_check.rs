@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams};
-use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Resource, ResourceExt};
 
 use super::error::Error;
 use super::io::{Reply, call};
+use super::watch_one::watch_one;
 use crate::api::check::{HealthState, JobCheck};
 use crate::api::deployment::Deployment;
 use crate::api::{FIELD_MANAGER, RECORD_LABEL};
@@ -33,15 +34,15 @@ pub async fn run(client: &Client, record: &Deployment, name: &str, check: &JobCh
     }
     let limit = Duration::from_secs(u64::try_from(check.timeout_seconds).unwrap_or_default()) + GRACE;
     let ended = async {
-        loop {
-            match await_condition(api.clone(), name, |job: Option<&Job>| job.is_none_or(|j| end(j).is_some())).await {
-                Ok(job) => return job,
-                Err(error) => {
-                    tracing::warn!(%error, job = name, "watching the Job of a check failed, trying again");
-                    tokio::time::sleep(PAUSE).await;
-                }
+        let mut changes = watch_one(api.clone(), name).boxed();
+        while let Some(change) = changes.next().await {
+            match change {
+                Ok(job) if job.as_ref().is_none_or(|j| end(j).is_some()) => return job,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, job = name, "watching the Job of a check failed, trying again"),
             }
         }
+        None
     };
     match tokio::time::timeout(limit, ended).await {
         Ok(Some(job)) => end(&job).unwrap_or_else(|| down("Unknown", format!("Job {name} says nothing about its end"))),

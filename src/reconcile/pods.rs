@@ -11,11 +11,9 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::task::JoinHandle;
 
+use super::watch_one::WATCH_SECONDS;
 use crate::api::deployment::Deployment;
 use crate::workload::pods::PodView;
-
-/// Seconds after which the API server ends a watch; a silent connection is noticed a little later.
-const WATCH_SECONDS: u32 = 60;
 
 type Pods = Arc<Mutex<Option<BTreeMap<String, PodView>>>>;
 

@@ -18,6 +18,8 @@ pub struct Wake {
     pub tickets: Vec<ObjectRef<Ticket>>,
     /// Records.
     pub records: Vec<ObjectRef<Deployment>>,
+    /// Workloads whose record seems to be gone.
+    pub orphans: Vec<Workload>,
 }
 
 /// A ticket changed: itself, the tickets that depend on it or wait for the same workload, and its records.
@@ -39,6 +41,7 @@ pub fn ticket_changed(ticket: &Ticket, tickets: &Store<Ticket>, records: &Store<
     Wake {
         tickets: concerned.iter().map(|t| ObjectRef::from_obj(&**t)).collect(),
         records: own.iter().map(|r| ObjectRef::from_obj(&**r)).collect(),
+        ..Wake::default()
     }
 }
 
@@ -47,15 +50,19 @@ pub fn ticket_changed(ticket: &Ticket, tickets: &Store<Ticket>, records: &Store<
 pub fn record_changed(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
     let ticket = ObjectRef::new(&record.spec.ticket.name).within(&record.namespace().unwrap_or_default());
     let waiting = if finished(record) { waiting_for(&record.spec.workload, tickets) } else { Vec::new() };
-    Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records: vec![ObjectRef::from_obj(record)] }
+    let records = vec![ObjectRef::from_obj(record)];
+    Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records, ..Wake::default() }
 }
 
-/// A record is gone: whoever waited for it goes on.
+/// A record is gone: whoever waited for it goes on, and what it had in hand is looked at. `rolling`: its workload, if a rollout is in
+/// flight there.
 #[must_use]
-pub fn record_deleted(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
+pub fn record_deleted(record: &Deployment, tickets: &Store<Ticket>, rolling: Option<&WorkloadView>) -> Wake {
     let ticket = ObjectRef::new(&record.spec.ticket.name).within(&record.namespace().unwrap_or_default());
     let waiting = waiting_for(&record.spec.workload, tickets);
-    Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records: Vec::new() }
+    let left = rolling.filter(|view| view.marker().is_some_and(|m| Some(&m.record) == record.metadata.name.as_ref()));
+    let orphans = left.map(|view| view.workload.clone()).into_iter().collect();
+    Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records: Vec::new(), orphans }
 }
 
 /// A workload with a rollout in flight changed: the record its marker names, and every record in flight for it, should the marker
@@ -64,7 +71,9 @@ pub fn record_deleted(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
 pub fn workload_changed(view: &WorkloadView, records: &Store<Deployment>) -> Wake {
     let mut wake = Wake::default();
     if let Some(marker) = view.marker() {
-        wake.records.push(ObjectRef::new(&marker.record).within(&marker.namespace));
+        let record = ObjectRef::new(&marker.record).within(&marker.namespace);
+        wake.orphans.extend(records.get(&record).is_none().then(|| view.workload.clone()));
+        wake.records.push(record);
     }
     let in_flight = records.state_filter(|r| !finished(r) && r.spec.workload == view.workload);
     wake.records.extend(in_flight.iter().map(|r| ObjectRef::from_obj(&**r)));

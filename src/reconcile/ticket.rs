@@ -28,8 +28,16 @@ use crate::decide::{gates, notices, queue, request};
 pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action, Error> {
     let namespace = cached.namespace().unwrap_or_default();
     let name = cached.name_any();
-    let Some(ticket) = ctx.ticket(&namespace, &name) else { return Ok(Action::await_change()) };
-    let mut pass = Pass { ctx: &ctx, world: gather(&ctx, &ticket), namespace };
+    let Some(mut ticket) = ctx.ticket(&namespace, &name) else { return Ok(Action::await_change()) };
+    let checkup = ctx.checkups.is_due(&key(&namespace, &name), in_flight(&ticket));
+    if checkup {
+        let Some(live) = ctx.read_again(&ctx.fresh_tickets, &ticket).await? else {
+            ctx.ticket_unheard.notify_one();
+            return Ok(Action::await_change());
+        };
+        ticket = live;
+    }
+    let mut pass = Pass { ctx: &ctx, world: gather(&ctx, &ticket, checkup), namespace, checkup };
     for _ in 0..STEPS_MAX {
         match decide(&pass.world) {
             TicketStep::ReadRecord(record) => pass.read_record(&record).await?,
@@ -43,9 +51,18 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
     Err(Error::TooManySteps)
 }
 
-fn gather(ctx: &Context, ticket: &Ticket) -> TicketWorld {
+fn key(namespace: &str, name: &str) -> String {
+    format!("ticket/{namespace}/{name}")
+}
+
+fn in_flight(ticket: &Ticket) -> bool {
+    ticket.status.iter().flat_map(|s| &s.targets).any(|e| e.record.is_some() && e.result.is_none())
+}
+
+/// `checkup`: of the records nothing is taken from the cache.
+fn gather(ctx: &Context, ticket: &Ticket, checkup: bool) -> TicketWorld {
     let namespace = ticket.namespace().unwrap_or_default();
-    let records = named_records(ticket).filter_map(|name| {
+    let records = named_records(ticket).filter(|_| !checkup).filter_map(|name| {
         let record = ctx.record(&namespace, name)?;
         Some((name.clone(), RecordSeen::Found(Box::new((*record).clone()))))
     });
@@ -55,6 +72,7 @@ fn gather(ctx: &Context, ticket: &Ticket) -> TicketWorld {
         rivals: rivals(ctx, ticket),
         probes: BTreeMap::new(),
         monitor_only: ctx.monitor_only,
+        policy_missing: ctx.policies.borrow().clone(),
         limits: ctx.limits.clone(),
         now: Context::now(),
         ticket: ticket.clone(),
@@ -80,19 +98,27 @@ struct Pass<'a> {
     ctx: &'a Context,
     world: TicketWorld,
     namespace: String,
+    /// What is in flight is read again in this pass.
+    checkup: bool,
 }
 
 impl Pass<'_> {
     fn wait(&self, until: Option<Timestamp>, recheck: bool, watch: &[Workload]) -> Action {
         let ticket = &self.world.ticket;
         let watched = self.ctx.watched.tell_ticket(&self.ctx.client, &ObjectRef::from_obj(ticket), watch);
-        let key = format!("ticket/{}/{}", self.namespace, ticket.name_any());
-        self.ctx.next_pass(&key, ticket.metadata.generation, until, recheck || !watched)
+        let key = key(&self.namespace, &ticket.name_any());
+        let checkup = self.ctx.checkups.next(&key, in_flight(ticket));
+        self.ctx.next_pass(&key, ticket.metadata.generation, until, recheck || !watched, checkup)
     }
 
     async fn read_record(&mut self, name: &str) -> Result<(), Error> {
         let seen = match self.ctx.read_record(&self.namespace, name).await? {
-            Reply::Ok(record) => RecordSeen::Found(Box::new(record)),
+            Reply::Ok(record) => {
+                if self.checkup && self.ctx.records.get(&ObjectRef::from_obj(&record)).is_none() {
+                    self.ctx.record_unheard.notify_one();
+                }
+                RecordSeen::Found(Box::new(record))
+            }
             Reply::NotFound => RecordSeen::Absent,
             Reply::Refused(why) => return Err(Error::refused("read the record", why)),
         };

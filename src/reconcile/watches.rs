@@ -1,8 +1,10 @@
 //! One watch per kind feeds the caches and wakes the reconcilers.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{StreamExt, future, stream};
@@ -14,35 +16,52 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use super::checks::CheckRuns;
+use super::checkups::Checkups;
 use super::context::{Context, Parts};
 use super::error::Error;
 use super::io::{Reply, call};
 use super::pods::PodWatches;
 use super::routes::{self, Wake};
+use super::watch_one::WATCH_SECONDS;
 use super::workload_watches::WorkloadWatches;
 use super::workloads::RollingWorkloads;
-use super::{deployment, ticket};
+use super::{deployment, orphans, ticket};
 use crate::api::ROLLING_LABEL;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
+use crate::api::workload_ref::Workload;
 use crate::operator::health::Vitals;
 use crate::operator::metrics::Metrics;
+use crate::operator::policies::InForce;
 use crate::operator::settings::Settings;
 use crate::workload::Rollable;
 use crate::workload::argo_rollout::Rollout;
 
 /// Runs the reconcilers of one scope (a namespace, or `None` for the whole cluster) until the process ends.
-pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>, metrics: Arc<Metrics>, vitals: Arc<Vitals>) {
-    let (tickets, ticket_writer) = reflector::store::<Ticket>();
-    let (records, record_writer) = reflector::store::<Deployment>();
-    let (deployments, deployment_writer) = reflector::store();
-    let (stateful_sets, stateful_set_writer) = reflector::store();
-    let (daemon_sets, daemon_set_writer) = reflector::store();
-    let (rollouts, rollout_writer) = reflector::store::<Rollout>();
+pub async fn run(
+    client: Client,
+    scope: Option<String>,
+    settings: Arc<Settings>,
+    policies: InForce,
+    metrics: Arc<Metrics>,
+    vitals: Arc<Vitals>,
+) {
+    let (ticket_cache, record_cache) = (Cache::<Ticket>::new(), Cache::<Deployment>::new());
+    let (tickets, records) = (ticket_cache.store.clone(), record_cache.store.clone());
+    let (deployment_cache, stateful_set_cache, daemon_set_cache) = (Cache::new(), Cache::new(), Cache::new());
+    let rollout_cache = Cache::<Rollout>::new();
+    let workloads = RollingWorkloads {
+        deployments: deployment_cache.store.clone(),
+        stateful_sets: stateful_set_cache.store.clone(),
+        daemon_sets: daemon_set_cache.store.clone(),
+        rollouts: rollout_cache.store.clone(),
+    };
     let (wake_tickets, woken_tickets) = unbounded();
     let (wake_records, woken_records) = unbounded();
+    let (tell_orphans, orphans) = unbounded();
     metrics.observe(tickets.clone(), records.clone());
 
     let ctx = Arc::new(Context::new(Parts {
@@ -55,59 +74,73 @@ pub async fn run(client: Client, scope: Option<String>, settings: Arc<Settings>,
         crd_too_old: vitals.crd_too_old.clone(),
         tickets: tickets.clone(),
         records: records.clone(),
-        workloads: RollingWorkloads {
-            deployments: deployments.clone(),
-            stateful_sets: stateful_sets.clone(),
-            daemon_sets: daemon_sets.clone(),
-            rollouts,
-        },
+        checkups: Checkups::new(settings.resync_in_flight),
+        policies: policies.clone(),
+        workloads: workloads.clone(),
         pods: PodWatches::new(wake_records.clone()),
         watched: WorkloadWatches::new(wake_tickets.clone(), wake_records.clone()),
         checks: CheckRuns::new(wake_records.clone(), settings.limits.clone()),
     }));
-    let hub = Hub { ctx: &ctx, scope: scope.as_deref(), vitals: &vitals, tickets: wake_tickets, records: wake_records };
+    let (scope, resync) = (scope.as_deref(), settings.resync);
+    let hub =
+        Hub { ctx: &ctx, scope, resync, vitals: &vitals, tickets: wake_tickets, records: wake_records, orphans: tell_orphans };
     let rollouts_served = is_served::<Rollout>(&client).await;
     let rollouts_fed = async {
         if !rollouts_served {
             ctx.rollouts_found.notified().await;
         }
-        hub.feed("rollouts", rollout_writer, rolling(), workload_kind(&ctx)).await;
+        hub.feed("rollouts", rollout_cache, rolling(), workload_kind(&ctx)).await;
     };
     let feeds = future::join(
         future::join(
-            hub.feed("tickets", ticket_writer, watcher::Config::default(), ticket_kind(&ctx)),
-            hub.feed("deployments", record_writer, watcher::Config::default(), record_kind(&ctx)),
+            hub.feed("tickets", ticket_cache, all_of_them(), ticket_kind(&ctx)),
+            hub.feed("deployments", record_cache, all_of_them(), record_kind(&ctx)),
         ),
         future::join4(
-            hub.feed("deployments.apps", deployment_writer, rolling(), workload_kind(&ctx)),
-            hub.feed("statefulsets", stateful_set_writer, rolling(), workload_kind(&ctx)),
-            hub.feed("daemonsets", daemon_set_writer, rolling(), workload_kind(&ctx)),
+            hub.feed("deployments.apps", deployment_cache, rolling(), workload_kind(&ctx)),
+            hub.feed("statefulsets", stateful_set_cache, rolling(), workload_kind(&ctx)),
+            hub.feed("daemonsets", daemon_set_cache, rolling(), workload_kind(&ctx)),
             rollouts_fed,
         ),
     );
     // Decisions need the caches: none starts before the last is filled.
     let reconcilers = async {
         let own = future::try_join(tickets.wait_until_ready(), records.wait_until_ready());
-        let rolling =
-            future::try_join3(deployments.wait_until_ready(), stateful_sets.wait_until_ready(), daemon_sets.wait_until_ready());
+        let rolling = future::try_join3(
+            workloads.deployments.wait_until_ready(),
+            workloads.stateful_sets.wait_until_ready(),
+            workloads.daemon_sets.wait_until_ready(),
+        );
         // Not for Argo Rollouts, which may be gone or forbidden: what its cache lacks is read live.
         if future::try_join(own, rolling).await.is_err() {
             return;
         }
-        vitals.caches_filled(scope.as_deref());
+        vitals.caches_filled(scope);
         let concurrency = settings.concurrency;
-        future::join(
+        future::join3(
+            orphans::keep(&ctx, orphans),
             control(tickets.clone(), woken_tickets, concurrency, "ticket", ticket::reconcile, ctx.clone()),
             control(records.clone(), woken_records, concurrency, "record", deployment::reconcile, ctx.clone()),
         )
         .await;
     };
-    Box::pin(future::join(feeds, reconcilers)).await;
+    // What waits for the policies can go on, or must not.
+    let policies_changed = async {
+        let mut policies = policies.clone();
+        while policies.changed().await.is_ok() {
+            hub.wake(Wake { tickets: all(&ctx.tickets), ..Wake::default() });
+        }
+    };
+    Box::pin(future::join3(feeds, reconcilers, policies_changed)).await;
+}
+
+fn all_of_them() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
 /// Workloads with a rollout in flight, no others.
 fn rolling() -> watcher::Config {
-    watcher::Config::default().labels(ROLLING_LABEL)
+    all_of_them().labels(ROLLING_LABEL)
 }
 
 /// Whether the API server knows the kind, which others have to install.
@@ -120,9 +153,12 @@ async fn is_served<K: Resource<DynamicType = ()>>(client: &Client) -> bool {
 struct Hub<'a> {
     ctx: &'a Context,
     scope: Option<&'a str>,
+    /// How often everything is listed again.
+    resync: Duration,
     vitals: &'a Arc<Vitals>,
     tickets: UnboundedSender<ObjectRef<Ticket>>,
     records: UnboundedSender<ObjectRef<Deployment>>,
+    orphans: UnboundedSender<Workload>,
 }
 
 impl Hub<'_> {
@@ -133,74 +169,163 @@ impl Hub<'_> {
         for record in wake.records {
             let _ = self.records.unbounded_send(record);
         }
+        for workload in wake.orphans {
+            let _ = self.orphans.unbounded_send(workload);
+        }
     }
 
-    /// Watches a kind: fills its cache, wakes whoever its changes concern.
-    async fn feed<K>(&self, name: &str, writer: Writer<K>, config: watcher::Config, kind: Kind<K>)
+    /// Watches a kind: fills its cache, wakes whoever its changes concern. Now and then everything is listed again: an event that was
+    /// never delivered is made good so.
+    async fn feed<K>(&self, name: &str, mut cache: Cache<K>, config: watcher::Config, kind: Kind<'_, K>)
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
     {
-        let events = watch(api::<K>(&self.ctx.client, self.scope), config).default_backoff().reflect(writer);
         let heartbeat = self.vitals.heartbeat(name, self.scope);
-        let beats = heartbeat.beats();
-        futures::pin_mut!(events, beats);
-        let mut both = stream::select(events.map(Some), beats.map(|()| None));
-        while let Some(item) = both.next().await {
-            heartbeat.beat();
-            if !heartbeat.is_failing() {
-                self.ctx.metrics.watch_alive();
+        let mut beats = heartbeat.beats();
+        loop {
+            let mut events = watch(api::<K>(&self.ctx.client, self.scope), config.clone()).default_backoff().boxed();
+            let again = tokio::time::sleep(jittered(self.resync));
+            futures::pin_mut!(again);
+            loop {
+                let event = tokio::select! {
+                    () = &mut again => break,
+                    () = unheard(kind.unheard) => break,
+                    beat = beats.next() => beat.and(None),
+                    event = events.next() => event,
+                };
+                heartbeat.beat();
+                if !heartbeat.is_failing() {
+                    self.ctx.metrics.watch_alive();
+                }
+                let Some(event) = event else { continue };
+                match event {
+                    // Told before each list, also one that fails.
+                    Ok(Event::Init) => {
+                        self.take_in(&mut cache, Event::Init, &kind);
+                        continue;
+                    }
+                    Ok(event) => self.take_in(&mut cache, event, &kind),
+                    Err(error) => {
+                        tracing::warn!(%error, watch = heartbeat.name(), "watch failed, trying again");
+                        heartbeat.failed(&error.to_string());
+                        continue;
+                    }
+                }
+                heartbeat.recovered();
             }
-            let Some(event) = item else { continue };
-            match event {
-                Ok(Event::Apply(object)) => self.wake((kind.changed)(&object)),
-                Ok(Event::Delete(object)) => self.wake((kind.deleted)(&object)),
-                Ok(Event::InitDone) => self.wake((kind.everything)()),
-                Ok(Event::Init | Event::InitApply(_)) => {}
-                Err(error) => {
-                    tracing::warn!(%error, watch = heartbeat.name(), "watch failed, trying again");
-                    heartbeat.failed(&error.to_string());
-                    continue;
+        }
+    }
+
+    fn take_in<K>(&self, cache: &mut Cache<K>, event: Event<K>, kind: &Kind<'_, K>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    {
+        if let Event::Init = event {
+            cache.before = cache.store.state().into_iter().map(|o| (ObjectRef::from_obj(&*o), o)).collect();
+            cache.first = cache.before.is_empty();
+            cache.changed.clear();
+        }
+        if let (Event::InitApply(object), false) = (&event, cache.first) {
+            let key = ObjectRef::from_obj(object);
+            let known = cache.before.remove(&key).is_some_and(|b| b.resource_version() == object.resource_version());
+            cache.changed.extend((!known).then_some(key));
+        }
+        cache.writer.apply_watcher_event(&event);
+        match event {
+            Event::Apply(object) => self.wake((kind.changed)(&object)),
+            Event::Delete(object) => self.wake((kind.deleted)(&object)),
+            Event::InitDone if cache.first => match &kind.everything {
+                Some(everything) => self.wake(everything()),
+                None => cache.store.state().iter().for_each(|object| self.wake((kind.changed)(object))),
+            },
+            // A list later on tells what was missed.
+            Event::InitDone => {
+                for object in std::mem::take(&mut cache.changed).iter().filter_map(|key| cache.store.get(key)) {
+                    self.wake((kind.changed)(&object));
+                }
+                for object in std::mem::take(&mut cache.before).into_values() {
+                    self.wake((kind.deleted)(&object));
                 }
             }
-            heartbeat.recovered();
+            Event::Init | Event::InitApply(_) => {}
         }
     }
 }
 
-/// What a kind's changes mean to others.
-struct Kind<K> {
-    changed: Box<dyn Fn(&K) -> Wake + Send>,
-    deleted: Box<dyn Fn(&K) -> Wake + Send>,
-    /// After a (re)list: what happened in a gap is not told.
-    everything: Box<dyn Fn() -> Wake + Send>,
+async fn unheard(told: Option<&Notify>) {
+    match told {
+        Some(told) => told.notified().await,
+        None => future::pending().await,
+    }
 }
 
-fn ticket_kind(ctx: &Arc<Context>) -> Kind<Ticket> {
+/// Between nine and eleven tenths of it, so that not everything is listed at the same time.
+fn jittered(period: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0);
+    period.mul_f64(0.9 + f64::from(u8::try_from(random % 200).unwrap_or_default()) / 1000.0)
+}
+
+/// The cache of a kind, and what a list tells that the watch did not.
+struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
+    store: Store<K>,
+    writer: Writer<K>,
+    /// While a list comes in: what was known before it and was not listed yet.
+    before: HashMap<ObjectRef<K>, Arc<K>>,
+    /// Nothing was known before it.
+    first: bool,
+    /// What was not known so.
+    changed: Vec<ObjectRef<K>>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+    fn new() -> Self {
+        let (store, writer) = reflector::store();
+        Self { store, writer, before: HashMap::new(), first: true, changed: Vec::new() }
+    }
+}
+
+/// What a kind's changes mean to others.
+struct Kind<'a, K> {
+    changed: Box<dyn Fn(&K) -> Wake + Send>,
+    deleted: Box<dyn Fn(&K) -> Wake + Send>,
+    /// After the first list, instead of each object's change.
+    everything: Option<Box<dyn Fn() -> Wake + Send>>,
+    /// Told when something was never heard of: everything is listed again at once.
+    unheard: Option<&'a Notify>,
+}
+
+fn ticket_kind(ctx: &Arc<Context>) -> Kind<'_, Ticket> {
     let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
     Kind {
         changed: Box::new(move |t| routes::ticket_changed(t, &changed.tickets, &changed.records)),
         deleted: Box::new(move |t| {
-            deleted.forget_ticket(&t.namespace().unwrap_or_default(), &t.name_any());
+            deleted.forget_ticket(t);
             routes::ticket_changed(t, &deleted.tickets, &deleted.records)
         }),
-        everything: Box::new(move || Wake { tickets: all(&everything.tickets), records: all(&everything.records) }),
+        everything: Some(Box::new(move || everything_of(&everything))),
+        unheard: Some(&ctx.ticket_unheard),
     }
 }
 
-fn record_kind(ctx: &Arc<Context>) -> Kind<Deployment> {
+fn record_kind(ctx: &Arc<Context>) -> Kind<'_, Deployment> {
     let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
     Kind {
         changed: Box::new(move |r| routes::record_changed(r, &changed.tickets)),
         deleted: Box::new(move |r| {
             deleted.forget_record(r);
-            routes::record_deleted(r, &deleted.tickets)
+            routes::record_deleted(r, &deleted.tickets, deleted.rolling_workload(&r.spec.workload).as_ref())
         }),
-        everything: Box::new(move || Wake { tickets: all(&everything.tickets), records: all(&everything.records) }),
+        everything: Some(Box::new(move || everything_of(&everything))),
+        unheard: Some(&ctx.record_unheard),
     }
 }
 
-fn workload_kind<K: Rollable + 'static>(ctx: &Arc<Context>) -> Kind<K> {
-    let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
+fn everything_of(ctx: &Context) -> Wake {
+    Wake { tickets: all(&ctx.tickets), records: all(&ctx.records), ..Wake::default() }
+}
+
+fn workload_kind<K: Rollable + 'static>(ctx: &Arc<Context>) -> Kind<'_, K> {
+    let (changed, deleted) = (ctx.clone(), ctx.clone());
     Kind {
         changed: Box::new(move |w| routes::workload_changed(&w.view(), &changed.records)),
         deleted: Box::new(move |w| {
@@ -208,7 +333,8 @@ fn workload_kind<K: Rollable + 'static>(ctx: &Arc<Context>) -> Kind<K> {
             deleted.forget_workload(&view.workload);
             routes::workload_released(&view, &deleted.tickets, &deleted.records)
         }),
-        everything: Box::new(move || Wake { records: all(&everything.records), ..Wake::default() }),
+        everything: None,
+        unheard: None,
     }
 }
 

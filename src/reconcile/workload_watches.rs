@@ -9,20 +9,17 @@ use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment as AppsDeployment, StatefulSet};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
+use super::watch_one::watch_one;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::workload::Rollable;
 use crate::workload::argo_rollout::Rollout;
 use crate::workload::view::WorkloadView;
-
-/// Seconds after which the API server ends a watch; a silent connection is noticed a little later.
-const WATCH_SECONDS: u32 = 60;
 
 /// Most workloads that are watched at a time: each is a connection. What waits beyond that looks again with back-off.
 const WATCHES_MAX: usize = 256;
@@ -134,23 +131,10 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Rollable + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let api: Api<K> = Api::namespaced(client, &workload.namespace);
-    let config = watcher::Config::default().fields(&format!("metadata.name={}", workload.name)).timeout(WATCH_SECONDS);
-    let mut events = watcher(api, config).default_backoff().boxed();
-    let mut listed = None;
-    while let Some(event) = events.next().await {
-        let view = match event {
-            Ok(watcher::Event::Init) => {
-                listed = None;
-                continue;
-            }
-            Ok(watcher::Event::InitApply(object)) => {
-                listed = Some(object.view());
-                continue;
-            }
-            // A list without it: it was deleted while nobody looked.
-            Ok(watcher::Event::InitDone) => listed.take(),
-            Ok(watcher::Event::Apply(object)) => Some(object.view()),
-            Ok(watcher::Event::Delete(_)) => None,
+    let mut changes = watch_one(api, &workload.name).boxed();
+    while let Some(change) = changes.next().await {
+        let view = match change {
+            Ok(object) => object.map(|object| object.view()),
             Err(error) => {
                 tracing::warn!(%error, %workload, "watching the workload failed, trying again");
                 continue;

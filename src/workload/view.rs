@@ -19,8 +19,10 @@ pub struct ContainerView {
     pub name: String,
     /// Its image.
     pub image: String,
-    /// JSON pointer to it in the workload.
-    pub path: String,
+    /// The list of the pod template it stands in: `containers` or `initContainers`.
+    pub list: &'static str,
+    /// Its place in that list.
+    pub index: usize,
 }
 
 /// A failure the workload's own controller reports, and since when: it may be that of an earlier rollout.
@@ -48,8 +50,8 @@ pub struct WorkloadView {
     pub observed_generation: i64,
     /// The value of the marker annotation, whoever wrote it.
     pub marker: Option<String>,
-    /// Whether the workload carries the label of a rollout in flight.
-    pub rolling: bool,
+    /// Value of the label of a rollout in flight, if the workload carries it: see [`crate::api::witness`].
+    pub rolling: Option<String>,
     /// Whether it has any annotation.
     pub has_annotations: bool,
     /// Whether it has any label.
@@ -107,7 +109,7 @@ impl WorkloadView {
             generation: meta.generation.unwrap_or_default(),
             observed_generation: 0,
             marker: annotations.get(MARKER_ANNOTATION).cloned(),
-            rolling: labels.contains_key(ROLLING_LABEL),
+            rolling: labels.get(ROLLING_LABEL).cloned(),
             has_annotations: !annotations.is_empty(),
             has_labels: !labels.is_empty(),
             containers,
@@ -174,14 +176,10 @@ impl WorkloadView {
     }
 }
 
-fn containers(list: &str, containers: &[Container]) -> Vec<ContainerView> {
+fn containers(list: &'static str, containers: &[Container]) -> Vec<ContainerView> {
     containers
         .iter()
         .enumerate()
-        .map(|(index, c)| ContainerView {
-            name: c.name.clone(),
-            image: c.image.clone().unwrap_or_default(),
-            path: format!("/spec/template/spec/{list}/{index}"),
-        })
+        .map(|(index, c)| ContainerView { name: c.name.clone(), image: c.image.clone().unwrap_or_default(), list, index })
         .collect()
 }

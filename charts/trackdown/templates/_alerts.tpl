@@ -16,6 +16,13 @@
     summary: No Trackdown pod holds the lease
     description: Trackdown runs, but no pod acts. Nothing is rolled out, watched or rolled back.
 {{- end }}
+- alert: TrackdownPolicyMissing
+  expr: max(trackdown_admission_policies_in_force{ {{- .sel -}} }) == 0
+  for: 1m
+  labels: {severity: critical}
+  annotations:
+    summary: An admission policy of Trackdown is not in force
+    description: A policy that the chart installed, or its binding, is missing or was changed. Nothing new starts. What that policy judges, tickets that are made ready say, is judged by nobody meanwhile.
 - alert: TrackdownTicketStuckInQA
   expr: max(trackdown_tickets_stuck{state="ready_for_qa",{{ .sel }}}) > 0
   for: 15m

@@ -140,3 +140,78 @@ app.kubernetes.io/name: {{ include "trackdown.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: test
 {{- end }}
+
+{{- /* The admission policies that the values switch on: what follows the release in the name -> template of the spec. */}}
+{{- define "trackdown.policies" -}}
+{{- $v := .Values.admissionPolicy -}}
+{{- $workloads := and $v.enabled $v.workloads -}}
+{{- dict
+  "who-may-deploy" (ternary "trackdown.ticketsPolicy" "" (and $v.enabled $v.tickets))
+  "records" (ternary "trackdown.recordsPolicy" "" (and $v.enabled $v.records))
+  "workloads" (ternary "trackdown.workloadsPolicy" "" $workloads)
+  "pods" (ternary "trackdown.podsPolicy" "" $workloads)
+  "jobs" (ternary "trackdown.jobsPolicy" "" (and $workloads .Values.checks.jobs.enabled))
+  | toYaml }}
+{{- end }}
+
+{{- /* One of these policies, and what puts it into force. Takes root and suffix. */}}
+{{- define "trackdown.policyObjects" -}}
+{{- $name := printf "%s-%s" (include "trackdown.clusterName" .root) .suffix }}
+{{- with get (include "trackdown.policies" .root | fromYaml) .suffix }}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "trackdown.labels" $.root | nindent 4 }}
+spec:
+  {{- include . $.root | nindent 2 }}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "trackdown.labels" $.root | nindent 4 }}
+spec:
+  policyName: {{ $name }}
+  validationActions: [Deny]
+{{- end }}
+{{- end }}
+
+{{- /* What a policy decides, as 32 digits. Takes the spec as YAML. The operator computes the same from the object in the cluster:
+change both, or neither. */}}
+{{- define "trackdown.policyDigest" -}}
+{{- $spec := fromYaml . }}
+{{- with $spec.Error }}
+{{- fail . }}
+{{- end }}
+{{- $lines := list (printf "failurePolicy %s" $spec.failurePolicy) }}
+{{- range $spec.matchConstraints.resourceRules }}
+{{- $lines = append $lines (printf "rule %s %s %s %s" (join "," .apiGroups) (join "," .apiVersions) (join "," .operations) (join "," .resources)) }}
+{{- end }}
+{{- range $spec.matchConditions }}
+{{- $lines = append $lines (printf "matchCondition %s %s" .name .expression) }}
+{{- end }}
+{{- range $spec.variables }}
+{{- $lines = append $lines (printf "variable %s %s" .name .expression) }}
+{{- end }}
+{{- range $spec.validations }}
+{{- $lines = append $lines (printf "validation %s" .expression) }}
+{{- end }}
+{{- printf "%s\n" (join "\n" $lines) | sha256sum | trunc 32 }}
+{{- end }}
+
+{{- /* The policies the operator looks after: name -> digest. None in the namespaced mode: they are cluster-scoped, and to read them
+would take a ClusterRole. */}}
+{{- define "trackdown.requiredPolicies" -}}
+{{- $required := dict }}
+{{- if not .Values.watchNamespaces }}
+{{- range $suffix, $template := include "trackdown.policies" . | fromYaml }}
+{{- if $template }}
+{{- $_ := set $required (printf "%s-%s" (include "trackdown.clusterName" $) $suffix) (include "trackdown.policyDigest" (include $template $)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $required }}
+{{- end }}

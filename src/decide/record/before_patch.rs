@@ -1,17 +1,16 @@
 //! Before the workload is changed, as far as the record knows.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::outcome::{asked_by, current, end, end_now, progressing};
 use super::{Answer, Authority, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
-use super::{is_ticket_of, live_images, marker_owner, runs_wanted};
+use super::{is_ticket_of, is_witnessed, live_images, marker_owner, runs, runs_wanted, was_restored};
 use crate::api::condition::bounded;
-use crate::api::deployment::{Action, Deployment};
+use crate::api::deployment::{Action, Deployment, RootCause, Write};
 use crate::api::marker::Marker;
 use crate::api::ticket::{Stop, Ticket};
 use crate::api::workload_ref::ContainerImage;
-use crate::decide::condition_reason;
 use crate::decide::preflight::previous_images;
 use crate::decide::reason::{self, PROGRESSING, WRITE_REFUSED};
 use crate::decide::request;
@@ -54,15 +53,12 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
     };
     let view = match &world.workload {
         WorkloadSeen::Unread | WorkloadSeen::Watched(_) => return RecordStep::ReadWorkload,
-        WorkloadSeen::Missing => {
-            let (reason, message) = why.unwrap_or((reason::SUPERSEDED, "the workload was deleted before anything was written"));
-            return end_now(world, reason, message);
-        }
+        WorkloadSeen::Missing => return gone(world, why, "was deleted"),
         WorkloadSeen::Unreadable(_) => return RECHECK,
         WorkloadSeen::Live(view) => view,
     };
     if view.uid != world.record.spec.base.uid {
-        return end_now(world, reason::SUPERSEDED, "the workload was deleted and created again before anything was written");
+        return gone(world, why, "was deleted and created again");
     }
     if world.observes() {
         return observe(world, view, why);
@@ -74,6 +70,10 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
             return end_now(world, reason, message);
         }
         MarkerOwner::Sibling | MarkerOwner::Other => {}
+    }
+    if is_witnessed(world, view) {
+        let (reason, _) = why.unwrap_or((reason::CONTESTED, ""));
+        return end_now(world, reason, "somebody else changed the images after the write; they are left as they are");
     }
     let base = &world.record.spec.base;
     let unmoved = view.generation == base.generation && view.marker == base.marker;
@@ -88,7 +88,7 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
             end_now(world, reason::SUPERSEDED, &message)
         }
         None if unmoved => write(world, view),
-        None if known_unwritten(world, view) => {
+        None if is_unwritten(world, view) => {
             end_now(world, reason::SUPERSEDED, "the workload changed between the decision and the write; nothing was written")
         }
         None => end_now(
@@ -96,6 +96,24 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
             reason::CONTESTED,
             "the workload was changed by somebody else while the outcome of the write was unknown; it is left as it is",
         ),
+    }
+}
+
+/// The workload that was to be changed is no more, and with it every trace of a write.
+fn gone(world: &RecordWorld, why: Option<(&str, &str)>, what: &str) -> RecordStep {
+    let unwritten = world.writes_nothing() || world.unwritten;
+    match why {
+        Some((reason, message)) if unwritten => end_now(world, reason, message),
+        Some((reason, _)) => {
+            end_now(world, reason, &format!("the workload {what}; whether the images had been set before that is not known"))
+        }
+        None if unwritten => end_now(world, reason::SUPERSEDED, &format!("the workload {what} before anything was written")),
+        None => {
+            let message = format!(
+                "the workload {what} while the outcome of the write was unknown: it is not rolled out again without being asked for"
+            );
+            end_now(world, reason::ABORTED, &message)
+        }
     }
 }
 
@@ -117,9 +135,9 @@ fn observe(world: &RecordWorld, view: &WorkloadView, why: Option<(&str, &str)>) 
 }
 
 /// Whether it is certain that the write had no effect: it was refused, or another attempt of Trackdown came before it.
-fn known_unwritten(world: &RecordWorld, view: &WorkloadView) -> bool {
-    let refused_before = condition_reason(&world.record).is_some_and(|(reason, _)| reason == WRITE_REFUSED);
-    world.refused().is_some() || refused_before || (view.marker().is_some() && view.marker != world.record.spec.base.marker)
+fn is_unwritten(world: &RecordWorld, view: &WorkloadView) -> bool {
+    let overtaken = view.marker().is_some() && view.marker != world.record.spec.base.marker;
+    world.unwritten || overtaken
 }
 
 fn write(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
@@ -140,12 +158,9 @@ fn refused(world: &RecordWorld, answer: &str) -> RecordStep {
     if world.record.spec.dry_run {
         return end_now(world, reason::REJECTED, &format!("dry run: the API server refuses the write: {answer}"));
     }
+    let Some(status) = world.note_refusal(Write::Images) else { return RECHECK };
     let message = format!("the API server refuses to change {}: {answer}; tried again with back-off", world.record.spec.workload);
-    match condition_reason(&world.record) {
-        // A refusal may read differently each time; to write that down would be a loop.
-        Some((WRITE_REFUSED, _)) => RECHECK,
-        _ => progressing(world, current(world), WRITE_REFUSED, &message),
-    }
+    progressing(world, status, WRITE_REFUSED, &message)
 }
 
 fn already_current(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
@@ -156,15 +171,25 @@ fn already_current(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
         let message = format!("the workload runs the earlier images again; nothing was written; {}", asked_by(&world.record));
         return end(world, status, reason::ROLLBACK_COMPLETE, &bounded(&message));
     }
-    end(world, status, reason::ALREADY_CURRENT, "the workload runs these images already; nothing was written")
+    let message = if view.replicas.desired == 0 {
+        "the workload has these images already, and asks for 0 pods; nothing was written"
+    } else {
+        "the workload runs these images already; nothing was written"
+    };
+    end(world, status, reason::ALREADY_CURRENT, message)
 }
 
 /// The workload carries this record's marker: the write happened, whoever remembers it.
 fn adopt(world: &RecordWorld, view: &WorkloadView, marker: &Marker) -> RecordStep {
     let mut status = current(world);
+    status.refused = None;
     status.previous_images.clone_from(&marker.undo);
-    let first_change = view.generation == world.record.spec.base.generation + 1;
-    if !first_change && !runs_wanted(world, view) {
+    let restored = was_restored(marker, view);
+    // Of a record that was made again the base is what it had written itself.
+    let base = &world.record.spec.base;
+    let first_change = view.generation == base.generation + 1 && view.marker != base.marker;
+    let expected = if restored { runs(view, &marker.undo) } else { first_change || runs_wanted(world, view) };
+    if !expected {
         return end(
             world,
             status,
@@ -172,16 +197,43 @@ fn adopt(world: &RecordWorld, view: &WorkloadView, marker: &Marker) -> RecordSte
             "somebody else changed the images after the write; they are left as they are",
         );
     }
-    status.admitted_images = live_images(world, view);
     status.workload_generation = Some(view.generation);
-    let dated = view.written.filter(|t| world.now.duration_since(*t) > CLOCK_GRAIN);
-    status.patched_time = Some(MicroTime(dated.unwrap_or(world.now)));
+    status.patched_time = Some(MicroTime(written(world, view)));
+    if restored {
+        // The record was deleted, and made again, while it went back.
+        status.admitted_images.clone_from(&world.record.spec.images);
+        status.rollback_time = Some(MicroTime(world.now));
+        status.root_cause = Some(record_lost());
+        return progressing(world, status, reason::ROLLING_BACK, "the previous images are put back; following the pods");
+    }
+    status.admitted_images = live_images(world, view);
     progressing(world, status, PROGRESSING, "the images are set; following the pods")
+}
+
+/// When Trackdown last wrote to the workload.
+pub fn written(world: &RecordWorld, view: &WorkloadView) -> Timestamp {
+    view.written.filter(|t| world.now.duration_since(*t) > CLOCK_GRAIN).unwrap_or(world.now)
+}
+
+fn record_lost() -> RootCause {
+    RootCause {
+        pod: None,
+        container: None,
+        reason: "RecordDeleted".to_owned(),
+        message: "the record was deleted while its rollout was being taken back: why it failed is not known any more".to_owned(),
+    }
 }
 
 /// Ends a record that has written nothing, once it is sure that nothing will be written in its name: a paused former leader may
 /// still hold the patch, which the API server accepts as long as the workload is what it was decided on.
 fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (reason, message): (&str, &str)) -> RecordStep {
+    if !unmoved && !is_unwritten(world, view) {
+        return end_now(
+            world,
+            reason,
+            "the workload was changed by somebody else; whether the images had been set before is not known",
+        );
+    }
     if !unmoved || runs_wanted(world, view) || world.refused().is_some() || world.record.spec.dry_run {
         return end_now(world, reason, message);
     }
@@ -202,6 +254,7 @@ fn marker(world: &RecordWorld, view: &WorkloadView, set: Vec<ContainerImage>) ->
         record: record.metadata.name.clone().unwrap_or_default(),
         undo: previous_images(view, &record.spec.images, &world.holder),
         set,
+        restored: false,
         succeeded: false,
         fenced: None,
     }

@@ -1,7 +1,8 @@
 //! After the end: the workload is let go, and records that need not be kept are removed.
 
-use super::{IDLE, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen, marker_owner};
+use super::{IDLE, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen, is_witnessed, marker_owner};
 use crate::api::marker::Marker;
+use crate::api::witness;
 use crate::decide::preflight::succeeded;
 use crate::workload::patch;
 
@@ -18,14 +19,14 @@ fn release(world: &RecordWorld) -> RecordStep {
         _ => return IDLE,
     };
     let owner = marker_owner(world, view);
-    let release = view.rolling
+    // The label says whose it is to take away, whatever became of the marker: `kubectl rollout undo` brings an older one back.
+    let unnamed = view.rolling.as_deref().is_some_and(|label| !witness::names_a_record(label))
         && match &owner {
             MarkerOwner::Ours(_) | MarkerOwner::OurFence => true,
             MarkerOwner::Sibling => false,
-            // Nobody else will: whoever took the marker away left the label.
             MarkerOwner::Other => view.marker().is_none(),
         };
-    if !release {
+    if !unnamed && !is_witnessed(world, view) {
         return IDLE;
     }
     if world.refused().is_some() {

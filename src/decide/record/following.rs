@@ -6,12 +6,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::outcome::{asked_by, current, end, end_now, note, progressing, sentence, set};
 use super::verifying::{Verification, verify};
 use super::{Authority, LOOK_AT_PODS_AFTER, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
-use super::{marker_owner, shows};
+use super::{is_witnessed, marker_owner, runs, shows, was_restored};
 use crate::api::condition::{ConditionStatus, bounded};
 use crate::api::deployment::{Action, DeploymentStatus, OnFailure, RootCause};
 use crate::api::ticket::Stop;
+use crate::api::witness;
 use crate::api::workload_ref::ContainerImage;
-use crate::decide::images::all_same_or_pinned;
 use crate::decide::{evidence, reason};
 use crate::workload::view::WorkloadView;
 use crate::workload::{patch, pods};
@@ -35,16 +35,20 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
         _ => {}
     }
     let patched = status.patched_time.as_ref().map_or(world.now, |t| t.0);
+    let proves_nothing = proves_nothing(world, view);
     // Pods that come and go while checks run have as long as the checks.
     let from = status.healthy_time.as_ref().map_or(patched, |t| t.0);
     let deadline = from + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
-    if view.complete() {
+    if view.complete() && !proves_nothing {
         return complete(world, view);
     }
     let admitted = &status.admitted_images;
     let pods = world.pods.as_deref().unwrap_or_default();
     if let Some(cause) = pods::root_cause(pods, admitted).or_else(|| reported_failure(view, patched)) {
         return fail(world, view, cause);
+    }
+    if world.now >= deadline && proves_nothing {
+        return fail(world, view, scaled_to_zero(world));
     }
     if world.now >= deadline {
         return fail(world, view, timed_out(world, view, pods::hint(pods, admitted).or_else(|| view.progress.clone())));
@@ -53,6 +57,19 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
         return RecordStep::DeletePod(Box::new(pod.clone()));
     }
     wait(world, view, patched, deadline)
+}
+
+/// No pods are no success of images that have failed before.
+fn proves_nothing(world: &RecordWorld, view: &WorkloadView) -> bool {
+    view.replicas.desired == 0 && world.record.spec.failed_tries > 0
+}
+
+fn scaled_to_zero(world: &RecordWorld) -> RootCause {
+    let message = format!(
+        "the workload asked for 0 pods for {} s: nothing shows that the images work now, after they failed before",
+        world.record.spec.timeout_seconds
+    );
+    RootCause { pod: None, container: None, reason: "ScaledToZero".to_owned(), message }
 }
 
 /// What the workload's controller says of this rollout: conditions from before the write are about an earlier one.
@@ -76,7 +93,7 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
         return observed(world, status, view);
     }
     let late = Some(view.generation) < status.workload_generation;
-    let MarkerOwner::Ours(_) = marker_owner(world, view) else {
+    let MarkerOwner::Ours(marker) = marker_owner(world, view) else {
         if !world.workload.is_live() {
             return Err(Box::new(RecordStep::ReadWorkload));
         }
@@ -85,13 +102,16 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
     if late {
         return Err(Box::new(RecordStep::ReadWorkload));
     }
-    let expected = shows(view, &status.admitted_images) || status.rollback_time.is_some() && restored(view, status);
+    // Once the previous images were put back, others than those are somebody else's, the record's own included.
+    let back = status.rollback_time.is_some() && restored(view, status);
+    let unwitnessed = status.rollback_time.is_some() && !back && view.rolling.is_none();
+    let expected = back || (shows(view, &status.admitted_images) && !was_restored(&marker, view) && !unwitnessed);
     if !expected {
         let step = if world.workload.is_live() { contested(world, view) } else { RecordStep::ReadWorkload };
         return Err(Box::new(step));
     }
-    if !view.rolling && world.workload.is_live() && !world.relabelled {
-        return Err(Box::new(RecordStep::Patch { purpose: Purpose::Relabel, patch: Box::new(patch::relabel(view)) }));
+    if view.rolling.is_none() && world.workload.is_live() && !world.relabelled {
+        return Err(Box::new(RecordStep::Patch { purpose: Purpose::Relabel, patch: Box::new(patch::relabel(view, &marker)) }));
     }
     Ok(view)
 }
@@ -122,7 +142,10 @@ fn unseen(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
 }
 
 fn lost(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
-    if marker_owner(world, view) == MarkerOwner::Sibling {
+    // A newer attempt writes its own label. Without one, or under this record's, an older marker was brought back by
+    // `kubectl rollout undo`.
+    let relabelled = view.rolling.as_deref().is_some_and(witness::names_a_record) && !is_witnessed(world, view);
+    if marker_owner(world, view) == MarkerOwner::Sibling && relabelled {
         return end_now(world, reason::SUPERSEDED, "a newer attempt of the same ticket took its place");
     }
     contested(world, view)
@@ -144,7 +167,7 @@ fn contested(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
 
 /// Whether the workload shows the previous images again.
 pub fn restored(view: &WorkloadView, status: &DeploymentStatus) -> bool {
-    all_same_or_pinned(&status.previous_images, &view.images_of(&status.previous_images))
+    runs(view, &status.previous_images)
 }
 
 fn gone(world: &RecordWorld) -> RecordStep {
@@ -273,6 +296,6 @@ fn wait(world: &RecordWorld, view: &WorkloadView, patched: Timestamp, deadline: 
     let look = patched + LOOK_AT_PODS_AFTER;
     let watch_pods = world.now >= look;
     // Without its label the workload is not watched.
-    let recheck = (!view.rolling && !world.observes()) || world.refused().is_some();
+    let recheck = (view.rolling.is_none() && !world.observes()) || world.refused().is_some();
     RecordStep::Wait { until: Some(if watch_pods { deadline } else { look.min(deadline) }), recheck, watch_pods, checks: None }
 }

@@ -6,20 +6,23 @@
 mod before_patch;
 mod finished;
 mod following;
+pub mod orphan;
 mod outcome;
 mod rolling_back;
 mod verifying;
 
 use jiff::{SignedDuration, Timestamp};
 use json_patch::Patch;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::evidence::Content;
 use super::images::all_same_or_pinned;
 use super::preflight::{Holder, finished};
 use crate::api::check::CheckResult;
-use crate::api::deployment::{Action, Deployment, DeploymentStatus};
+use crate::api::deployment::{Action, Deployment, DeploymentStatus, Refusal, Write};
 use crate::api::marker::Marker;
 use crate::api::ticket::{Stop, Ticket};
+use crate::api::witness;
 use crate::api::workload_ref::ContainerImage;
 use crate::workload::pods::PodView;
 use crate::workload::view::WorkloadView;
@@ -50,6 +53,8 @@ pub struct RecordWorld {
     pub surplus: Vec<Deployment>,
     /// The API server's answer to the last write of this pass, where a read does not tell it.
     pub answer: Option<Answer>,
+    /// This process knows that nothing was written in the record's name: the API server refused each try. False: it may have been.
+    pub unwritten: bool,
     /// In this pass it was tried to put the label back.
     pub relabelled: bool,
     /// Now.
@@ -193,12 +198,30 @@ impl RecordWorld {
         self.record.spec.action == Action::Observe
     }
 
+    /// Whether the record is not meant to change anything.
+    fn writes_nothing(&self) -> bool {
+        self.observes() || self.record.spec.dry_run
+    }
+
     /// Why the API server refused the last write of this pass.
     fn refused(&self) -> Option<&str> {
         match &self.answer {
             Some(Answer::Refused(why)) => Some(why),
             _ => None,
         }
+    }
+}
+
+impl RecordWorld {
+    /// The record's status with the refusal noted; `None`: it is noted already. A refusal may read differently each time, and is
+    /// said once.
+    fn note_refusal(&self, write: Write) -> Option<DeploymentStatus> {
+        let mut status = outcome::current(self);
+        if status.refused.as_ref().is_some_and(|known| known.write == write) {
+            return None;
+        }
+        status.refused = Some(Refusal { write, time: MicroTime(self.now) });
+        Some(status)
     }
 }
 
@@ -236,6 +259,18 @@ fn marker_owner(world: &RecordWorld, view: &WorkloadView) -> MarkerOwner {
     }
 }
 
+/// Whether the label says that this record wrote the images last: it stays when `kubectl rollout undo` takes the marker away.
+fn is_witnessed(world: &RecordWorld, view: &WorkloadView) -> bool {
+    let name = world.record.metadata.name.as_deref().unwrap_or_default();
+    view.rolling.as_ref().is_some_and(|label| *label == witness::set_by(name) || *label == witness::restored_by(name))
+}
+
+/// Whether the previous images were put back by the record that wrote the marker. The marker alone does not tell:
+/// `kubectl rollout undo` brings the one from before back.
+fn was_restored(marker: &Marker, view: &WorkloadView) -> bool {
+    marker.restored || view.rolling.as_ref() == Some(&witness::restored_by(&marker.record))
+}
+
 /// The images of this record's containers as they are, and whether they are what this record set.
 fn live_images(world: &RecordWorld, view: &WorkloadView) -> Vec<ContainerImage> {
     view.images_of(&world.record.spec.images)
@@ -245,8 +280,13 @@ fn shows(view: &WorkloadView, images: &[ContainerImage]) -> bool {
     view.images_of(images) == images
 }
 
+/// Whether the workload has these images, or what admission made of them.
+fn runs(view: &WorkloadView, images: &[ContainerImage]) -> bool {
+    all_same_or_pinned(images, &view.images_of(images))
+}
+
 fn runs_wanted(world: &RecordWorld, view: &WorkloadView) -> bool {
-    all_same_or_pinned(&world.record.spec.images, &live_images(world, view))
+    runs(view, &world.record.spec.images)
 }
 
 /// Who the record's ticket is, for those who look it up.

@@ -32,6 +32,7 @@ pub fn end(world: &RecordWorld, mut status: DeploymentStatus, reason: &str, mess
     if matches!(reason, reason::ROLLBACK_FAILED | reason::ROLLOUT_FAILED | reason::ROLLBACK_REQUIRES_GIT | reason::CONTESTED) {
         set(world, &mut status, STALLED, ConditionStatus::True, reason, message);
     }
+    status.refused = None;
     status.completion_time = Some(MicroTime(world.now));
     within_bounds(&mut status);
     RecordStep::WriteStatus(Box::new(status))

@@ -32,8 +32,12 @@ fn record(name: &str, minute: u8, result: Option<&str>) -> Deployment {
 }
 
 fn names(records: &[Deployment], tickets: &[&Ticket], keep: usize) -> Vec<String> {
+    names_at(records, tickets, keep, "2026-01-02T00:00:00Z")
+}
+
+fn names_at(records: &[Deployment], tickets: &[&Ticket], keep: usize, now: &str) -> Vec<String> {
     let records: Vec<_> = records.iter().collect();
-    surplus(&records, tickets, keep).into_iter().filter_map(|r| r.metadata.name).collect()
+    surplus(&records, tickets, keep, now.parse().unwrap()).into_iter().filter_map(|r| r.metadata.name).collect()
 }
 
 #[test]
@@ -56,6 +60,35 @@ fn what_is_in_use_is_kept() {
     waiting.status.as_mut().unwrap().targets =
         vec![TargetStatus { name: "web".into(), record: Some("r-0".into()), ..TargetStatus::default() }];
     assert_eq!(names(&records, &[&waiting], 1), ["r-3"], "r-4 is the newest, the others are asked for");
+}
+
+/// With nothing kept, on a cache that is late in any way: the record whose result nobody has taken in stays.
+#[test]
+fn what_nobody_has_taken_in_is_kept() {
+    let mut just_ended = record("r-1", 1, Some("RolledBack"));
+    just_ended.spec.ticket.uid = "ticket-uid".into();
+    let records = [just_ended];
+    let mut known = ticket(&json!({}));
+    let mut entry = |attempt, record: Option<&str>, result: Option<&str>| {
+        known.status.as_mut().unwrap().targets = vec![TargetStatus {
+            name: "web".into(),
+            attempt,
+            record: record.map(str::to_owned),
+            result: result.map(str::to_owned),
+            ..TargetStatus::default()
+        }];
+        known.clone()
+    };
+    let late = entry(0, None, None);
+    let named = entry(1, Some("r-1"), None);
+    let taken = entry(1, Some("r-1"), Some("RolledBack"));
+    let next = entry(2, Some("r-2"), None);
+    for (what, ticket, kept) in [("late", late, true), ("named", named, true), ("taken in", taken, false), ("next", next, false)] {
+        assert_eq!(names(&records, &[&ticket], 0).is_empty(), kept, "{what}");
+    }
+    // A ticket that is not known may only not be known yet.
+    assert!(names_at(&records, &[], 0, "2026-01-01T00:05:00Z").is_empty());
+    assert_eq!(names_at(&records, &[], 0, "2026-01-01T00:30:00Z"), ["r-1"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod lifecycle;
 mod model;
 mod owner;
 mod preflight;
+mod record;
 mod request;
 mod retry;
 mod world;

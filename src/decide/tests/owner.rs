@@ -25,6 +25,7 @@ fn a_write_is_refused_when_an_owner_has_appeared_or_its_consent_is_gone() {
         record: "r".into(),
         set: images.to_vec(),
         undo: Vec::new(),
+        restored: false,
         succeeded: false,
         fenced: None,
     };
@@ -33,7 +34,8 @@ fn a_write_is_refused_when_an_owner_has_appeared_or_its_consent_is_gone() {
         if !labels.is_null() {
             before["metadata"]["labels"] = labels;
         }
-        for write in [patch::set_images(&view(&before), &images, &marker), patch::restore_images(&view(&before), &images)] {
+        for write in [patch::set_images(&view(&before), &images, &marker), patch::restore_images(&view(&before), &images, &marker)]
+        {
             assert!(accepts(&before, &write), "nobody has appeared");
             for (map, key, value) in MARKS {
                 let mut adopted = before.clone();

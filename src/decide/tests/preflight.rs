@@ -27,6 +27,7 @@ fn marked(mut workload: Value, set: &str, undo: &str, succeeded: bool) -> Value 
         record: "r1".into(),
         set: images(set),
         undo: images(undo),
+        restored: false,
         succeeded,
         fenced: None,
     };

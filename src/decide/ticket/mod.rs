@@ -46,6 +46,8 @@ pub struct TicketWorld {
     pub probes: BTreeMap<Workload, Probe>,
     /// The operator only says what it would do.
     pub monitor_only: bool,
+    /// What keeps the admission policies from being in force that say who may deploy.
+    pub policy_missing: Option<String>,
     /// What checks may do.
     pub limits: Limits,
     /// Now.
@@ -156,9 +158,7 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
     status::project(&mut status, ticket, &situations, world.now);
 
     // What was intended before is made before anything else is said: whether it can be made decides what to say.
-    let intended = |record: &Deployment| {
-        ticket.status.iter().flat_map(|s| &s.targets).any(|e| e.record == record.metadata.name && e.stop.is_none())
-    };
+    let intended = |record: &Deployment| ticket.status.iter().flat_map(|s| &s.targets).any(|e| e.record == record.metadata.name);
     if let Some(record) = creates.into_iter().find(intended) {
         return Ok(TicketStep::CreateRecord(Box::new(record)));
     }
@@ -200,7 +200,7 @@ fn record_named<'a>(world: &'a TicketWorld, name: &str) -> Result<&'a RecordSeen
 /// The records a pass over the ticket will ask for.
 pub fn named_records(ticket: &Ticket) -> impl Iterator<Item = &String> {
     let entries = ticket.status.iter().flat_map(|s| &s.targets);
-    entries.flat_map(|e| e.record.iter().chain(e.rollback.iter().flat_map(|r| r.of.iter().chain(&r.to))))
+    entries.flat_map(|e| e.record.iter().chain(e.rollback.iter().flat_map(|r| r.of.iter().chain(&r.to).chain(&r.before))))
 }
 
 fn in_flight(entry: &TargetStatus) -> bool {
@@ -225,15 +225,17 @@ fn take_in_result(world: &TicketWorld, entry: &mut TargetStatus) -> Result<(), T
         return Ok(());
     }
     entry.message = Some(succeeded.message.clone());
+    entry.completion_time = status.and_then(|s| s.completion_time.clone());
     entry.seen_images.clear();
     if !reason::is_success(&succeeded.reason) {
         entry.failure_time = status.and_then(|s| s.completion_time.clone());
         entry.failure_namespace = Some(record.spec.workload.namespace.clone());
-        if status.is_some_and(|s| s.patched_time.is_some()) && entry.rollback.is_none() {
+        if status.is_some_and(|s| s.patched_time.is_some()) && !rollback::is_running(entry) {
             entry.tries += 1;
         }
     }
     entry.result = Some(succeeded.reason.clone());
+    entry.rolled_back = entry.record.clone().filter(|_| succeeded.reason == reason::ROLLED_BACK);
     rollback::after(entry);
     if entry.request_hash.is_none() {
         // The ticket came back to ready while this was ending: what was asked for then is gone.
@@ -270,18 +272,13 @@ fn finish_when_all_deployed(world: &TicketWorld, status: &mut TicketStatus, situ
         return;
     }
     status.deployed_by = Some(FIELD_MANAGER.to_owned());
-    status.deployment_time = Some(Time(last_completion(world, status).unwrap_or(world.now)));
+    status.deployment_time = Some(Time(last_completion(status).unwrap_or(world.now)));
     status.deployed_namespace = world.ticket.namespace();
     lifecycle::transition(status, TicketState::Done, Attribution::own("every target is deployed"), world.now);
 }
 
-fn last_completion(world: &TicketWorld, status: &TicketStatus) -> Option<Timestamp> {
-    let records = status.targets.iter().filter_map(|e| world.records.get(e.record.as_ref()?));
-    let times = records.filter_map(|r| match r {
-        RecordSeen::Found(r) => r.status.as_ref()?.completion_time.as_ref().map(|t| t.0),
-        RecordSeen::Absent | RecordSeen::Refused(_) => None,
-    });
-    times.max()
+fn last_completion(status: &TicketStatus) -> Option<Timestamp> {
+    status.targets.iter().filter_map(|e| e.completion_time.as_ref()).map(|t| t.0).max()
 }
 
 fn entry_of(status: &TicketStatus, name: &str) -> TargetStatus {

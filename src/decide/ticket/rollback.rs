@@ -3,87 +3,118 @@
 use jiff::Timestamp;
 
 use super::{RecordSeen, entry_of, in_flight, put_entry};
+use crate::api::condition::bounded;
 use crate::api::deployment::{Deployment, Requester};
+use crate::api::marker::Marker;
 use crate::api::ticket::{RollbackCause, RollbackRequest, Stop, TargetRollback, TargetStatus, Ticket, TicketState, TicketStatus};
+use crate::api::witness;
 use crate::api::workload_ref::{ContainerImage, Workload};
 use crate::decide::gates::Obstacle;
 use crate::decide::images::all_same_or_pinned;
 use crate::decide::lifecycle::{self, Attribution};
 use crate::decide::preflight::succeeded;
+use crate::decide::reason;
 use crate::decide::request::{self, ResolvedTarget};
-use crate::decide::{condition_reason, reason};
 use crate::workload::view::WorkloadView;
 
-/// Takes a new `spec.rollback.request` in, or sees that it was withdrawn.
+/// Takes a new `spec.rollback.request` in, or sees that it was withdrawn. A target that a rollback is just taking back takes the request
+/// in when that has ended; the others do so at once.
 pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, targets: &[ResolvedTarget], fresh: bool) {
     let Some(asked) = &ticket.spec.rollback else {
         status.targets.iter_mut().for_each(withdraw);
+        status.targets.iter_mut().for_each(|e| e.last_handled_rollback = None);
         return;
     };
     if status.last_handled_rollback.as_ref() == Some(&asked.request) {
         return;
     }
-    status.last_handled_rollback = Some(asked.request.clone());
-    if fresh {
-        return;
-    }
-    let via = lifecycle::manager_of(ticket, &["f:rollback", "f:request"]);
-    let requested_by = Requester { by: asked.by.clone(), via, reason: asked.reason.clone() };
-    let settings = &ticket.spec.rollout;
-    for target in targets.iter().filter(|t| asked.targets.is_empty() || asked.targets.contains(&t.name)) {
-        let mut entry = entry_of(status, &target.name);
-        if ask(&mut entry, asked, &requested_by, settings.max_attempts) {
-            if !in_flight(&entry) {
-                // The request is about the target as it stands now.
-                entry.request_hash = Some(request::hash(target, settings));
-            }
-            put_entry(status, entry);
+    let mut everywhere = true;
+    if !fresh {
+        let via = lifecycle::manager_of(ticket, &["f:rollback", "f:request"]);
+        let requested_by = Requester { by: asked.by.clone(), via, reason: asked.reason.clone() };
+        for target in targets.iter().filter(|t| asked.targets.is_empty() || asked.targets.contains(&t.name)) {
+            everywhere &= take_in_target(status, ticket, target, asked, &requested_by);
         }
     }
+    if everywhere {
+        status.last_handled_rollback = Some(asked.request.clone());
+        status.targets.iter_mut().for_each(|e| e.last_handled_rollback = None);
+    }
+}
+
+/// False: it has to wait until the rollback that is under way has ended.
+fn take_in_target(
+    status: &mut TicketStatus,
+    ticket: &Ticket,
+    target: &ResolvedTarget,
+    asked: &RollbackRequest,
+    requested_by: &Requester,
+) -> bool {
+    let mut entry = entry_of(status, &target.name);
+    if entry.last_handled_rollback.as_ref() == Some(&asked.request) {
+        return true;
+    }
+    if is_running(&entry) {
+        return false;
+    }
+    let settings = &ticket.spec.rollout;
+    if ask(&mut entry, asked, requested_by, settings.max_attempts) && !in_flight(&entry) {
+        // The request is about the target as it stands now.
+        entry.request_hash = Some(request::hash(target, settings));
+    }
+    entry.last_handled_rollback = Some(asked.request.clone());
+    put_entry(status, entry);
+    true
 }
 
 /// Whether the request changes what becomes of the target.
 fn ask(entry: &mut TargetStatus, asked: &RollbackRequest, requested_by: &Requester, max_attempts: i32) -> bool {
-    let rollback = |of: Option<String>, result: Option<String>| TargetRollback {
+    let before = entry.record.clone();
+    let rollback = |of: Option<String>, before: Option<String>, result: Option<String>| TargetRollback {
         cause: RollbackCause::Requested,
         of,
         to: asked.to.clone(),
+        before,
         result,
         requested_by: requested_by.clone(),
     };
     let known = entry.rollback.clone();
     match (entry.result.as_deref(), known) {
-        _ if is_running(entry) => return false,
         // It ends first; if it ends well all the same, it is taken back then.
         (None, _) if in_flight(entry) => {
             entry.stop.get_or_insert(Stop::Rollback);
-            entry.rollback = Some(rollback(entry.record.clone(), None));
+            entry.rollback = Some(rollback(before.clone(), before, None));
         }
         // The last request has not begun, or went wrong.
-        (None, Some(waiting)) => entry.rollback = Some(rollback(waiting.of, waiting.result)),
+        (None, Some(waiting)) => entry.rollback = Some(rollback(waiting.of, waiting.before, waiting.result)),
+        // Between two tries, one of which was dropped before it wrote anything.
+        (None, None) if entry.rolled_back.is_some() && asked.to.is_none() => end_tries(entry),
         (Some(reason::ROLLBACK_COMPLETE), _) | (None, None) if asked.to.is_none() => return false,
         (Some(reason::ROLLBACK_COMPLETE), _) | (None, None) => {
             let result = entry.result.clone();
-            begin(entry, rollback(None, result));
+            begin(entry, rollback(None, before, result));
         }
         (Some(result), Some(failed)) => {
             let result = result.to_owned();
-            begin(entry, rollback(failed.of, Some(result)));
+            begin(entry, rollback(failed.of, before, Some(result)));
         }
         (Some(result), None) if asked.to.is_some() || is_there(result) || result == reason::ALREADY_CURRENT => {
-            let of = entry.record.clone().filter(|_| is_there(result));
+            let of = before.clone().filter(|_| is_there(result));
             let result = Some(result.to_owned());
-            begin(entry, rollback(of, result));
+            begin(entry, rollback(of, before, result));
         }
         // Its own rollback has happened; that there is to be no other try is what is new.
-        (Some(reason::ROLLED_BACK), None) if entry.tries < max_attempts => {
-            let last = entry.message.take().unwrap_or_default();
-            entry.result = Some(reason::ABORTED.to_owned());
-            entry.message = Some(format!("not tried again, as spec.rollback asks; {last}"));
-        }
+        (Some(reason::ROLLED_BACK), None) if entry.tries < max_attempts => end_tries(entry),
         (Some(_), None) => return false,
     }
     true
+}
+
+/// The attempt was rolled back by itself, as it is asked for: what remains of the request is that there is no other try.
+fn end_tries(entry: &mut TargetStatus) {
+    let last = entry.message.take().map_or_else(String::new, |last| format!("; {last}"));
+    entry.result = Some(reason::ABORTED.to_owned());
+    entry.message = Some(bounded(&format!("not tried again, as spec.rollback asks{last}")));
 }
 
 /// Whether an attempt that ended for this reason left its images on the workload.
@@ -110,7 +141,7 @@ pub fn drop_due(entry: &mut TargetStatus) {
         return;
     }
     if let Some(rollback) = entry.rollback.take() {
-        entry.record.clone_from(&rollback.of);
+        entry.record = rollback.before.clone().or_else(|| rollback.of.clone());
         entry.result.clone_from(&rollback.result);
         // One that went wrong before is still to be told, and can be asked for again.
         entry.rollback = Some(rollback).filter(|r| r.result.as_deref() == Some(reason::ROLLBACK_FAILED));
@@ -153,10 +184,13 @@ pub fn after(entry: &mut TargetStatus) {
     let Some(rollback) = entry.rollback.clone().filter(|r| r.of.is_some() && r.of == entry.record) else { return };
     let there = entry.result.as_deref().is_some_and(is_there);
     if there || rollback.to.is_some() {
-        let (of, result) = (rollback.of.filter(|_| there), entry.result.clone());
-        begin(entry, TargetRollback { of, result, ..rollback });
+        let (of, before, result) = (rollback.of.filter(|_| there), entry.record.clone(), entry.result.clone());
+        begin(entry, TargetRollback { of, before, result, ..rollback });
     } else {
         entry.rollback = None;
+        if entry.result.as_deref() == Some(reason::ROLLED_BACK) {
+            end_tries(entry);
+        }
     }
 }
 
@@ -185,6 +219,29 @@ pub fn text(entry: &TargetStatus) -> (&'static str, String) {
     (reason::ROLLING_BACK, format!("{what}: {why} (attempt {})", entry.attempt))
 }
 
+/// The images the rollback's own record set, should it have done so and be lost since; those that run, if that was undone.
+pub fn images_written(own: Option<&str>, view: &WorkloadView) -> Option<Vec<ContainerImage>> {
+    let own = own?;
+    let undone = || {
+        let like: Vec<_> = view.marker().into_iter().flat_map(|m| m.set).collect();
+        let images = view.images_of(&like);
+        (is_labelled_by(own, view) && !images.is_empty()).then_some(images)
+    };
+    written_by(own, view).map(|marker| marker.set).or_else(undone)
+}
+
+/// Whether the label says that the record wrote last.
+pub fn is_labelled_by(record: &str, view: &WorkloadView) -> bool {
+    view.rolling.as_ref().is_some_and(|l| *l == witness::set_by(record) || *l == witness::restored_by(record))
+}
+
+/// The marker of what a record wrote, if that was the last write.
+pub fn written_by(record: &str, view: &WorkloadView) -> Option<Marker> {
+    let named = view.marker().filter(|m| m.record == record)?;
+    // A fence has the record's name, too, but no label of it.
+    (is_labelled_by(record, view) || view.rolling.as_deref() == Some(witness::UNNAMED)).then_some(named)
+}
+
 /// The images an earlier record brought.
 pub fn images_of(name: &str, seen: &RecordSeen, workload: &Workload) -> Result<Vec<ContainerImage>, Obstacle> {
     let refuse = |why: String| Err(Obstacle::parked("RollbackImpossible", format!("spec.rollback.to: {why}")));
@@ -201,12 +258,10 @@ pub fn images_of(name: &str, seen: &RecordSeen, workload: &Workload) -> Result<V
 }
 
 /// The images that ran before the record `name`, which must be what runs now: taking back under a later change would undo that, too.
-/// `own`: the rollback's own record, should it have written already.
 pub fn images_before(
     name: &str,
     seen: &RecordSeen,
     view: &WorkloadView,
-    own: Option<&str>,
     ticket_uid: &str,
 ) -> Result<Vec<ContainerImage>, Obstacle> {
     if let RecordSeen::Found(record) = seen
@@ -231,10 +286,9 @@ pub fn images_before(
         return Err(Obstacle::parked("RollbackImpossible", message));
     }
     let live = view.images_of(&set);
-    let lost = own.is_some() && view.marker().is_some_and(|m| Some(m.record.as_str()) == own);
     // The same image by another ticket's hand is that ticket's deployment.
     let is_there = all_same_or_pinned(&set, &live) || all_same_or_pinned(&undo, &view.images_of(&undo));
-    if lost || (is_there && !theirs) {
+    if is_there && !theirs {
         return Ok(undo);
     }
     let runs = live.iter().map(|i| format!("{}={}", i.container, i.image)).collect::<Vec<_>>().join(" ");
@@ -257,12 +311,4 @@ pub fn images_remembered(target: &str, view: &WorkloadView, ticket_uid: &str) ->
 fn brought(record: &Deployment) -> Vec<ContainerImage> {
     let admitted = record.status.as_ref().map(|s| s.admitted_images.clone()).unwrap_or_default();
     if admitted.is_empty() { record.spec.images.clone() } else { admitted }
-}
-
-/// Whether the record ended well since `time`.
-pub fn ended_since(record: &Deployment, time: Option<Timestamp>) -> bool {
-    let status = record.status.as_ref();
-    let well = condition_reason(record).is_some_and(|(why, _)| reason::is_change(why));
-    let ended = status.and_then(|s| s.completion_time.as_ref()).map(|t| t.0);
-    well && ended.is_some_and(|ended| time.is_none_or(|since| ended >= since))
 }

@@ -1,10 +1,12 @@
 //! Targets in sequence: one after the other, and when one fails, those before it are taken back, the newest first.
 
+use jiff::Timestamp;
+
 use super::turn::Turn;
 use super::{RecordSeen, TicketStep, TicketWorld, entry_of, in_flight, put_entry, record_of, rollback};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::{Deployment, OnFailure, Requester};
-use crate::api::ticket::{Order, RollbackCause, TargetRollback, Ticket, TicketState, TicketStatus};
+use crate::api::ticket::{Order, RollbackCause, TargetRollback, TargetStatus, Ticket, TicketState, TicketStatus};
 use crate::decide::gates::Obstacle;
 use crate::decide::request::{self, ResolvedTarget};
 use crate::decide::status::Situation;
@@ -85,11 +87,7 @@ pub fn compensate(
     for (target, (_, situation)) in targets.iter().zip(situations.iter_mut()).rev() {
         let mut entry = entry_of(status, &target.name);
         let changed = entry.rollback.is_none() && entry.result.as_deref().is_some_and(reason::is_change);
-        if !changed {
-            continue;
-        }
-        let Some(RecordSeen::Found(record)) = record_of(world, &entry)? else { continue };
-        if !rollback::ended_since(record, since) {
+        if !changed || !ended_since(world, &entry, since)? {
             continue;
         }
         let own = Some(FIELD_MANAGER.to_owned());
@@ -99,6 +97,7 @@ pub fn compensate(
             cause: RollbackCause::Compensation,
             of: entry.record.clone(),
             to: None,
+            before: entry.record.clone(),
             result: entry.result.clone(),
             requested_by,
         };
@@ -109,4 +108,17 @@ pub fn compensate(
         return Ok(());
     }
     Ok(())
+}
+
+/// Whether the target's last attempt ended since `since`.
+fn ended_since(world: &TicketWorld, entry: &TargetStatus, since: Option<Timestamp>) -> Result<bool, TicketStep> {
+    let ended = match (&entry.completion_time, record_of(world, entry)) {
+        (Some(time), _) => Some(time.0),
+        // Taken in by a version that kept no time: the record tells.
+        (None, seen) => match seen? {
+            Some(RecordSeen::Found(record)) => record.status.as_ref().and_then(|s| s.completion_time.as_ref()).map(|t| t.0),
+            _ => None,
+        },
+    };
+    Ok(ended.is_some_and(|ended| since.is_none_or(|since| ended >= since)))
 }

@@ -6,8 +6,8 @@ use kube::api::ObjectMeta;
 
 use super::{Probe, RecordSeen, TicketStep, TicketWorld, in_flight, is_of, record_named, record_of, rollback, stopping};
 use crate::api::check::Check;
-use crate::api::deployment::{Base, Deployment, DeploymentSpec, OnFailure, TicketRef};
-use crate::api::ticket::{Stop, TargetRollback, TargetStatus, Ticket, TicketState};
+use crate::api::deployment::{Action, Base, Deployment, DeploymentSpec, OnFailure, TicketRef};
+use crate::api::ticket::{RollbackCause, Stop, TargetRollback, TargetStatus, Ticket, TicketState};
 use crate::api::{ATTEMPT_LABEL, TARGET_LABEL, TICKET_LABEL, TICKET_UID_LABEL};
 use crate::decide::gates::{self, Obstacle};
 use crate::decide::images::all_same_or_pinned;
@@ -59,6 +59,8 @@ impl Turn<'_> {
             }
             (Some(reason::ROLLBACK_COMPLETE), _) if self.asked_for() => Ok(Situation::TakenBack { message }),
             (result, Some(gate)) if !self.tells_more_than_gate(result, entry.tries) => Ok(Situation::Waiting(gate.clone())),
+            // A try was dropped before it wrote anything: what the next one rests on is still the same.
+            (None, _) if entry.rolled_back.is_some() => self.try_again(entry),
             (None, _) => self.start(entry),
             (Some(reason::ROLLED_BACK), _) if self.may_retry(entry.tries) => self.retry(entry),
             (Some(reason::ROLLED_BACK), _) => {
@@ -110,7 +112,11 @@ impl Turn<'_> {
             entry.stop = if taken_back || gates::scan_failed(&self.world.ticket) || (!patched && (changed || self.gate.is_some())) {
                 Some(Stop::Rollback)
             } else if changed {
-                if self.gate.is_none() && !self.world.monitor_only && self.may_take_over(record)? {
+                let may_start = self.gate.is_none() && !self.world.monitor_only && self.world.policy_missing.is_none();
+                if may_start && self.may_take_over(record)? {
+                    // Tries of what was asked for before are none of this request.
+                    entry.tries = 0;
+                    entry.rolled_back = None;
                     self.intend(entry);
                     return Ok(Some(self.rolling(entry)));
                 }
@@ -134,10 +140,24 @@ impl Turn<'_> {
 
     /// The intent is on the status; now the record. If the world has changed since, the intent is dropped.
     fn make(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, TicketStep> {
+        if let Some(plan) = self.plan_lost(entry)? {
+            let mut record = self.record(entry, plan);
+            if entry.request_hash.as_ref() != Some(&self.hash()) {
+                // What is checked by now may not be what was allowed then.
+                record.spec.checks.clear();
+            }
+            creates.push(record);
+            return Ok(Some(entry.stop.map_or_else(|| self.rolling(entry), |stop| Situation::InFlight(stopping(stop)))));
+        }
+        if let Probe::Unreadable(_) = self.probe()? {
+            // Whether it wrote is not known before the workload can be read.
+            return Ok(self.found()?.err().map(Situation::Waiting));
+        }
         let current = entry.stop.is_none() && entry.request_hash.as_ref() == Some(&self.hash());
         if current
             && self.gate.is_none()
             && !self.world.monitor_only
+            && self.world.policy_missing.is_none()
             && let Ok(plan) = self.plan(entry.record.as_deref())?
         {
             if let Some(RecordSeen::Refused(why)) = record_of(self.world, entry)? {
@@ -148,6 +168,21 @@ impl Turn<'_> {
         }
         rollback::forget_attempt(entry);
         Ok(None)
+    }
+
+    /// A record that wrote and was deleted is made again, whatever is asked for by now: what it wrote has to be followed to its end.
+    fn plan_lost(&self, entry: &TargetStatus) -> Result<Option<Plan>, TicketStep> {
+        let Some(RecordSeen::Absent) = record_of(self.world, entry)? else { return Ok(None) };
+        let (Some(name), Ok((view, _))) = (&entry.record, self.found()?) else { return Ok(None) };
+        let images = rollback::written_by(name, view).map(|marker| marker.set).or_else(|| {
+            // Undone since: the label tells that it wrote, and it has to see that.
+            let mut images = preflight::live_images(self.target, view);
+            for image in &mut images {
+                image.image.clone_from(&self.target.image);
+            }
+            (rollback::is_labelled_by(name, view) && !images.is_empty()).then_some(images)
+        });
+        Ok(images.map(|images| preflight::plan_again(Action::Rollout, images, view)))
     }
 
     /// Whether the target is about something else by now than when the rollback was asked for: what was asked for then, and allowed, is
@@ -180,9 +215,16 @@ impl Turn<'_> {
             Some(RecordSeen::Refused(why)) => Some(why.clone()),
             _ => None,
         };
-        let plan = match self.may_take_back() {
-            Ok(()) => self.plan_back(entry, rollback)?,
-            Err(obstacle) => Err(obstacle),
+        let lost = match self.found()? {
+            Ok((view, _)) => {
+                rollback::images_written(entry.record.as_deref(), view).map(|i| preflight::plan_again(Action::Rollback, i, view))
+            }
+            Err(_) => None,
+        };
+        let plan = match (lost, self.may_take_back(rollback)) {
+            (Some(plan), _) => Ok(plan),
+            (None, Ok(())) => self.plan_back(entry, rollback)?,
+            (None, Err(obstacle)) => Err(obstacle),
         };
         let plan = match plan {
             Ok(plan) => plan,
@@ -202,7 +244,11 @@ impl Turn<'_> {
         Ok(Situation::InFlight(rollback::text(entry)))
     }
 
-    fn may_take_back(&self) -> Result<(), Obstacle> {
+    fn may_take_back(&self, rollback: &TargetRollback) -> Result<(), Obstacle> {
+        let by_hand = rollback.cause == RollbackCause::Requested || rollback.to.is_some();
+        if let Some(obstacle) = self.policy_missing().filter(|_| by_hand) {
+            return Err(obstacle);
+        }
         if self.world.ticket.spec.manual_override {
             return Err(Obstacle::parked("ManualOverride", "spec.manualOverride is true: a person has taken over"));
         }
@@ -223,7 +269,7 @@ impl Turn<'_> {
         let images = match &rollback.to {
             Some(name) => rollback::images_of(name, record_named(self.world, name)?, &self.target.workload),
             None => match rollback.of.as_deref() {
-                Some(name) => rollback::images_before(name, record_named(self.world, name)?, view, own, asker.ticket_uid),
+                Some(name) => rollback::images_before(name, record_named(self.world, name)?, view, asker.ticket_uid),
                 None => rollback::images_remembered(&self.target.name, view, asker.ticket_uid),
             },
         };
@@ -237,6 +283,11 @@ impl Turn<'_> {
         if self.world.now < until {
             return Ok(Situation::BackingOff { until, message: entry.message.clone().unwrap_or_default() });
         }
+        self.try_again(entry)
+    }
+
+    /// Another try, if the workload is as the last one left it.
+    fn try_again(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
         let Probe::Found(view, _) = self.probe()? else { return self.start(entry) };
         if !restored(view, entry) {
             entry.result = Some(reason::WORKLOAD_MOVED_ON.to_owned());
@@ -251,12 +302,25 @@ impl Turn<'_> {
                 taking_back: false,
             });
         }
+        if view.replicas.desired == 0 {
+            let message = format!(
+                "{} asks for 0 pods, which would not show that {} works now: tried again when it is scaled up; last failure: {}",
+                view.workload,
+                self.target.image,
+                entry.message.as_deref().unwrap_or_default()
+            );
+            let obstacle = Obstacle::watching("ScaledToZero", message, &view.workload);
+            return Ok(Situation::Waiting(obstacle.on(view.workload.to_string())));
+        }
         self.start(entry)
     }
 
     fn start(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
+        if let Some(obstacle) = self.policy_missing() {
+            return Ok(Situation::Waiting(obstacle));
+        }
         if let Some(first) = self.ahead() {
-            let message = format!("{}: ticket {} asked first; this one follows", self.target.workload, first.name_any());
+            let message = format!("{}: ticket {} comes first; this one follows", self.target.workload, first.name_any());
             let obstacle = Obstacle::parked(reason::WORKLOAD_HELD, message).on(format!("ticket/{}", first.name_any()));
             return Ok(Situation::Waiting(Obstacle { moving: true, ..obstacle }));
         }
@@ -278,6 +342,15 @@ impl Turn<'_> {
         }
     }
 
+    /// Who may deploy is decided by nobody: nothing new starts, whoever asked. What is under way ends.
+    fn policy_missing(&self) -> Option<Obstacle> {
+        let problem = self.world.policy_missing.as_ref()?;
+        let message = format!(
+            "{problem}: nobody checks who may deploy, so nothing new starts until an administrator has put it back (helm upgrade)"
+        );
+        Some(Obstacle::parked(reason::POLICY_MISSING, message))
+    }
+
     /// Writes the intent down: from here on the attempt has a name.
     fn intend(&self, entry: &mut TargetStatus) {
         entry.attempt += 1;
@@ -294,8 +367,9 @@ impl Turn<'_> {
 
     fn ahead(&self) -> Option<&Ticket> {
         let own = queue::place(&self.world.ticket);
-        let rivals = self.world.rivals.iter().filter(|(w, _)| *w == self.target.workload);
-        rivals.map(|(_, t)| t).filter(|t| queue::place(t) < own).min_by_key(|t| queue::place(t))
+        let rivals = self.world.rivals.iter().filter(|(w, _)| *w == self.target.workload).map(|(_, t)| t);
+        let before = |t: &&Ticket| queue::place(t) < own || queue::holds(t, &self.target.workload);
+        rivals.filter(before).min_by_key(|t| queue::place(t))
     }
 
     fn probe(&self) -> Result<&Probe, TicketStep> {
@@ -386,6 +460,7 @@ impl Turn<'_> {
                 on_failure: if rollback.is_some() { OnFailure::Hold } else { settings.on_failure },
                 checks: rollback.map_or_else(|| self.target.checks.clone(), |r| self.checks_of(r)),
                 dry_run: settings.dry_run && rollback.is_none(),
+                failed_tries: if rollback.is_none() { entry.tries } else { 0 },
             },
             status: None,
         }
@@ -399,7 +474,8 @@ fn record_refused(entry: &TargetStatus, why: &str) -> Obstacle {
 
 /// Whether the workload still shows what the rollback of this attempt restored.
 fn restored(view: &WorkloadView, entry: &TargetStatus) -> bool {
-    view.marker().is_some_and(|m| Some(&m.record) == entry.record.as_ref() && all_same_or_pinned(&m.undo, &view.images_of(&m.undo)))
+    let last = entry.rolled_back.as_ref().or(entry.record.as_ref());
+    view.marker().is_some_and(|m| Some(&m.record) == last && all_same_or_pinned(&m.undo, &view.images_of(&m.undo)))
 }
 
 /// The status shows it in whole seconds; any other moment would be rewritten for ever.

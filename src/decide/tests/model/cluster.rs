@@ -1,0 +1,131 @@
+//! The API server's storage as the model has it, with a small, exact stand-in for what it does (optimistic locks, JSON patch tests),
+//! and the workload's controller.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::shared::Shared;
+use crate::api::deployment::{Deployment, Digest, RootCause};
+use crate::api::ticket::Ticket;
+use crate::api::workload_ref::ContainerImage;
+use crate::decide::preflight::Holder;
+use crate::decide::tests::world::{BAD, view};
+use crate::workload::pods::PodView;
+use crate::workload::view::WorkloadView;
+
+/// The objects, as the API server stores them or an operator has them in its cache.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Objects {
+    pub ticket: Option<Shared<Ticket>>,
+    pub records: BTreeMap<String, Shared<Deployment>>,
+    /// `None`: it was deleted.
+    pub workload: Option<Shared<Value>>,
+}
+
+impl Objects {
+    pub fn view(&self) -> Option<WorkloadView> {
+        self.workload.as_ref().map(|w| view(w))
+    }
+
+    /// The image that is set; empty where there is no workload.
+    pub fn image(&self) -> String {
+        self.workload.as_ref().map(|w| image(w)).unwrap_or_default()
+    }
+
+    pub fn holder(&self, view: &WorkloadView) -> Holder {
+        match view.marker().filter(|m| !m.succeeded) {
+            None => Holder::Nobody,
+            Some(marker) => self.records.get(&marker.record).map_or(Holder::Gone, |r| Holder::Record(Box::new(r.owned()))),
+        }
+    }
+
+    /// The pods a real cluster would show for the workload as it is.
+    pub fn pods(&self) -> Vec<PodView> {
+        let Some(view) = self.view().filter(|v| v.replicas.desired > 0) else { return Vec::new() };
+        let image = view.containers[0].image.clone();
+        let broken = image == BAD && view.observed();
+        vec![PodView {
+            name: "web-1".into(),
+            uid: "pod-uid".into(),
+            version: "1".into(),
+            revision: None,
+            images: vec![ContainerImage { container: "web".into(), image }],
+            terminating: false,
+            ready: !broken && view.complete(),
+            fatal: broken.then(|| RootCause {
+                pod: None,
+                container: None,
+                reason: "ImagePullBackOff".into(),
+                message: String::new(),
+            }),
+            hint: None,
+            digests: vec![Digest { container: "web".into(), image_id: "sha256:x".into() }],
+        }]
+    }
+}
+
+/// A template the workload's controller has seen, with the annotations it had then: what `kubectl rollout undo` puts back.
+pub type Revision = Shared<(String, Value)>;
+
+pub fn image(workload: &Value) -> String {
+    workload["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+}
+
+pub fn set_image(workload: &mut Value, image: &str) {
+    workload["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+    new_generation(workload);
+}
+
+pub fn new_generation(workload: &mut Value) {
+    workload["metadata"]["generation"] = json!(workload["metadata"]["generation"].as_i64().unwrap() + 1);
+}
+
+pub fn bump(version: &mut Option<String>) {
+    let next = version.as_deref().and_then(|v| v.parse::<u64>().ok()).unwrap_or_default() + 1;
+    *version = Some(next.to_string());
+}
+
+/// What the API server does with a JSON patch: all of it or nothing; a change of spec or annotations is a new generation. `lenient`:
+/// broken on purpose, the tests are ignored.
+pub fn apply(workload: &Value, patch: &json_patch::Patch, lenient: bool) -> Result<Value, String> {
+    let mut changed = workload.clone();
+    for operation in &patch.0 {
+        if let json_patch::PatchOperation::Test(test) = operation {
+            // The API server's library reads a missing member as null.
+            let found = changed.pointer(test.path.as_str()).unwrap_or(&Value::Null);
+            if *found != test.value && !lenient {
+                return Err(format!("test {} failed", test.path));
+            }
+        } else {
+            json_patch::patch(&mut changed, std::slice::from_ref(operation)).map_err(|e| e.to_string())?;
+        }
+    }
+    if changed["spec"] != workload["spec"] || changed["metadata"]["annotations"] != workload["metadata"]["annotations"] {
+        new_generation(&mut changed);
+    }
+    // As the API server stores it: a map without entries is no map.
+    let meta = changed["metadata"].as_object_mut().unwrap();
+    meta.retain(|key, value| !matches!(key.as_str(), "labels" | "annotations") || value.as_object().is_some_and(|m| !m.is_empty()));
+    Ok(changed)
+}
+
+/// The workload after its controller has done its work.
+pub fn settled(workload: &Value) -> Value {
+    let mut settled = workload.clone();
+    let desired = workload["spec"]["replicas"].clone();
+    let broken = image(workload) == BAD && desired != json!(0);
+    let (total, updated) = if broken { (json!(3), json!(1)) } else { (desired.clone(), desired.clone()) };
+    settled["status"] = json!({
+        "observedGeneration": workload["metadata"]["generation"], "replicas": total, "updatedReplicas": updated, "availableReplicas": desired,
+    });
+    settled
+}
+
+/// The revisions after the controller has seen the workload: the newest last, each template once.
+pub fn with_revision(revisions: &[Revision], workload: &Value) -> Vec<Revision> {
+    let newest = (image(workload), workload["metadata"]["annotations"].clone());
+    let mut all: Vec<_> = revisions.iter().filter(|r| r.0 != newest.0).cloned().collect();
+    all.push(Shared::new(newest));
+    all
+}

@@ -1,0 +1,118 @@
+//! Keeping an eye on the admission policies that Trackdown relies on.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::stream::{SelectAll, StreamExt};
+use futures::{Stream, future};
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use kube::core::ClusterResourceScope;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use super::health::Vitals;
+use super::metrics::Metrics;
+use crate::decide::policy::{self, Required, Seen};
+use crate::reconcile::watch_one::watch_one;
+
+/// What readiness shows while a policy is not in force.
+const POLICY_MISSING: &str = "PolicyMissing";
+
+/// What keeps the policies from being in force, in a sentence; `None`: nothing.
+pub type InForce = watch::Receiver<Option<String>>;
+
+enum News {
+    Policy(Seen<ValidatingAdmissionPolicy>),
+    Binding(Seen<ValidatingAdmissionPolicyBinding>),
+}
+
+/// The state of the required policies from now on, once each was looked at. Without any, there is nothing to miss.
+pub async fn follow(client: &Client, required: &[Required], metrics: &Arc<Metrics>, vitals: &Arc<Vitals>) -> InForce {
+    if required.is_empty() {
+        tracing::warn!("nobody looks whether admission policies say who may deploy: none is required (--required-policies)");
+        return watch::channel(None).1;
+    }
+    let mut news = SelectAll::new();
+    for (index, policy) in required.iter().enumerate() {
+        let name = &policy.name;
+        news.push(seen(client, name).map(move |seen| (index, News::Policy(seen))).boxed());
+        news.push(seen(client, name).map(move |seen| (index, News::Binding(seen))).boxed());
+    }
+    let mut known: Vec<_> = required.iter().map(|r| (r.clone(), Seen::Unread, Seen::Unread)).collect();
+    let judge = |known: &[(Required, _, _)]| {
+        known.iter().find_map(|(required, policy, binding)| policy::problem(required, policy, binding))
+    };
+    let (told, in_force) = watch::channel(judge(&known));
+    let (looked, all_looked_at) = tokio::sync::oneshot::channel();
+    let mut looked = Some(looked);
+    let (metrics, vitals) = (metrics.clone(), vitals.clone());
+    let mut said = None;
+    report(&metrics, &vitals, &mut said, told.borrow().as_deref());
+    tokio::spawn(async move {
+        while let Some((index, news)) = news.next().await {
+            match news {
+                News::Policy(seen) => known[index].1 = seen,
+                News::Binding(seen) => known[index].2 = seen,
+            }
+            let problem = judge(&known);
+            report(&metrics, &vitals, &mut said, problem.as_deref());
+            told.send_if_modified(|before| {
+                let changed = *before != problem;
+                *before = problem;
+                changed
+            });
+            if known.iter().all(|(_, policy, binding)| *policy != Seen::Unread && *binding != Seen::Unread) {
+                looked.take().map(|looked| looked.send(()));
+            }
+        }
+    });
+    let _ = all_looked_at.await;
+    in_force
+}
+
+fn report(metrics: &Metrics, vitals: &Vitals, said: &mut Option<String>, problem: Option<&str>) {
+    metrics.set_policies_in_force(problem.is_none());
+    if said.as_deref() == problem {
+        return;
+    }
+    if let Some(before) = said.take() {
+        vitals.arrived(&format!("{POLICY_MISSING}: {before}"));
+    }
+    if let Some(problem) = problem {
+        vitals.wait_for(&format!("{POLICY_MISSING}: {problem}"));
+        tracing::warn!("{problem}: nothing new starts");
+    } else {
+        tracing::info!("the admission policies are in force");
+    }
+    *said = problem.map(str::to_owned);
+}
+
+fn seen<K>(client: &Client, name: &str) -> impl Stream<Item = Seen<K>> + Send + use<K>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    watch_one(Api::<K>::all(client.clone()), name).filter_map(|event| {
+        future::ready(match event {
+            Ok(Some(object)) => Some(Seen::Found(Box::new(object))),
+            Ok(None) => Some(Seen::Missing),
+            // While the API server cannot be reached, what was seen last is the best that is known.
+            Err(error) => unreadable(&error).map(Seen::Unreadable),
+        })
+    })
+}
+
+/// Why the API server will not show it; `None`: it only cannot be asked now.
+fn unreadable(error: &watcher::Error) -> Option<String> {
+    let (watcher::Error::InitialListFailed(source)
+    | watcher::Error::WatchStartFailed(source)
+    | watcher::Error::WatchFailed(source)) = error
+    else {
+        return None;
+    };
+    match source {
+        kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404) => Some(status.message.clone()),
+        _ => None,
+    }
+}
