@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod cluster;
 pub mod operator;
+pub mod proxy;
 pub mod scene;
 
 pub use scene::Scene;

@@ -18,6 +18,11 @@ pub struct Operator {
 impl Operator {
     /// Starts the operator of the release in `namespace` under a name among its replicas.
     pub fn start(cluster: &Cluster, namespace: &str, identity: &str) -> Self {
+        Self::start_through(cluster, namespace, identity, None)
+    }
+
+    /// The same, the API server reached at another address.
+    pub fn start_through(cluster: &Cluster, namespace: &str, identity: &str, server: Option<&str>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let dir = Path::new(ROOT).join("target/e2e").join(namespace).join(identity);
@@ -27,6 +32,7 @@ impl Operator {
         let child = Command::new(launcher())
             .args(["operator", "--namespace", namespace, "--deployment", "trackdown", "--identity", identity])
             .args(["--listen-address", &address])
+            .args(server.iter().flat_map(|server| ["--server", *server]))
             .arg("--kubeconfig")
             .arg(cluster.kubeconfig())
             .arg("--binary")

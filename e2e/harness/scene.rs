@@ -18,6 +18,7 @@ use super::ROOT;
 use super::audit::{self, Request};
 use super::cluster::Cluster;
 use super::operator::Operator;
+use super::proxy::Proxy;
 
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,16 +40,31 @@ impl Scene {
 
     /// The same, the operator not started, with more `helm install` options.
     pub async fn without_operator(cluster: &Arc<Cluster>, name: &str, options: &[&str]) -> Self {
+        let scene = Self::bare(cluster, name).await;
+        let watched = format!("watchNamespaces={{{}}}", scene.namespace);
+        scene.install(&["--set", &watched], options);
+        scene
+    }
+
+    /// A namespace with a release that works in the whole cluster, its operator not started. The cluster has to be the test's own.
+    pub async fn cluster_wide(cluster: &Arc<Cluster>, name: &str) -> Self {
+        let scene = Self::bare(cluster, name).await;
+        scene.install(&[], &[]);
+        scene
+    }
+
+    fn install(&self, scope: &[&str], options: &[&str]) {
+        let arguments = [&["install", "trackdown", "charts/trackdown", "--set", "crds.install=false"], scope, options];
+        self.helm(&arguments.concat());
+    }
+
+    async fn bare(cluster: &Arc<Cluster>, name: &str) -> Self {
         let namespace = name.replace('_', "-");
         let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         config.default_namespace.clone_from(&namespace);
         let scene = Self { client: Client::try_from(config).unwrap(), cluster: cluster.clone(), namespace, operator: None };
         scene.kubectl(&["create", "namespace", &scene.namespace]);
-        let watched = format!("watchNamespaces={{{}}}", scene.namespace);
-        let mut arguments = vec!["install", "trackdown", "charts/trackdown", "--set", "crds.install=false", "--set", &watched];
-        arguments.extend(options);
-        scene.helm(&arguments);
         scene
     }
 
@@ -63,6 +79,15 @@ impl Scene {
         let operator = Operator::start(&self.cluster, &self.namespace, "trackdown-0");
         operator.wait_ready();
         self.operator = Some(operator);
+    }
+
+    /// Starts the operator behind a proxy.
+    pub fn start_operator_behind_proxy(&mut self) -> Proxy {
+        let proxy = Proxy::start(&self.cluster);
+        let operator = Operator::start_through(&self.cluster, &self.namespace, "trackdown-0", Some(&proxy.address));
+        operator.wait_ready();
+        self.operator = Some(operator);
+        proxy
     }
 
     pub fn kill_operator(&mut self) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
 use crate::harness::operator::Operator;
@@ -107,4 +109,64 @@ pub async fn api_server_restarts(_: &Arc<Cluster>) {
     assert!(matches!(ready.get("/healthz"), Some((200, _))), "{:?}", ready.get("/healthz"));
     scene.wait_done("iss-1").await;
     assert_eq!(scene.replica_sets("web").await, 2);
+}
+
+/// Killed between the write and the word of it, and a person deletes the workload and creates it again: whether it was written is not
+/// known, so nothing is rolled out again by itself.
+pub async fn kill_and_recreate(cluster: &Arc<Cluster>) {
+    let mut scene = Scene::without_operator(cluster, "kill-and-recreate", &[]).await;
+    let proxy = scene.start_operator_behind_proxy();
+    scene.workload("web", "ghcr.io/acme/web:1", 1).await;
+    let held = proxy.lose_answer("web", 1);
+    scene.apply(&ready_ticket("iss-1", "web", "ghcr.io/acme/web:never"));
+    scene.until("the image is set", || async { (scene.image("web").await == "ghcr.io/acme/web:never").then_some(()) }).await;
+    scene.kill_operator();
+    held.release();
+    scene.kubectl(&["delete", "deployment.apps", "web"]);
+    scene.workload("web", "ghcr.io/acme/web:1", 1).await;
+    scene.start_operator();
+    let status = scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await.status.unwrap();
+    assert_eq!(status.reason.as_deref(), Some("Aborted"));
+    let said = status.message.unwrap();
+    assert!(said.contains("the outcome of the write was unknown") && !said.contains("nothing was written"), "{said}");
+    scene.requests_when_quiet(Duration::from_secs(1)).await;
+    assert_eq!((scene.image("web").await.as_str(), scene.records("iss-1").await.len()), ("ghcr.io/acme/web:1", 1));
+}
+
+/// Refused once; then written, the answer lost, and a person undoes it: that there was a refusal before does not make it unwritten.
+pub async fn refused_then_lost_then_undone(cluster: &Arc<Cluster>) {
+    let mut scene = Scene::without_operator(cluster, "refused-then-lost", &[]).await;
+    let proxy = scene.start_operator_behind_proxy();
+    scene.workload("web", "ghcr.io/acme/web:1", 1).await;
+    let frozen = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "frozen"},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
+                "resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}],
+            },
+            "matchConditions": [{"name": "theirs", "expression": "request.userInfo.username.startsWith('system:serviceaccount:refused-then-lost')"}],
+            "validations": [{"expression": "false", "message": "frozen for now"}],
+        },
+    });
+    scene.apply(&frozen);
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "frozen"},
+        "spec": {"policyName": "frozen", "validationActions": ["Deny"]},
+    });
+    scene.apply(&binding);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let held = proxy.lose_answer("web", 1);
+    scene.apply(&ready_ticket("iss-1", "web", "ghcr.io/acme/web:never"));
+    scene.wait_reason("iss-1", "WriteRefused").await;
+    scene.kubectl(&["delete", "validatingadmissionpolicybinding", "frozen"]);
+    scene.kubectl(&["label", "ticket", "iss-1", "look=again"]);
+    scene.until("the image is set", || async { (scene.image("web").await == "ghcr.io/acme/web:never").then_some(()) }).await;
+    scene.until("there is something to undo", || async { (scene.replica_sets("web").await == 2).then_some(()) }).await;
+    scene.kubectl(&["rollout", "undo", "deployment/web"]);
+    held.release();
+    let status = scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await.status.unwrap();
+    assert_eq!(status.reason.as_deref(), Some("Contested"), "{:?}", status.message);
+    scene.requests_when_quiet(Duration::from_secs(1)).await;
+    assert_eq!((scene.image("web").await.as_str(), scene.records("iss-1").await.len()), ("ghcr.io/acme/web:1", 1));
 }

@@ -196,3 +196,20 @@ pub async fn retry_by_annotation(cluster: &Arc<Cluster>) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(scene.records("iss-1").await.len(), 2);
 }
+
+/// No pods are no proof of an image that has failed before.
+pub async fn scaled_to_zero_between_two_tries(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "scaled-to-zero").await;
+    scene.workload("web", "ghcr.io/acme/web:1", 1).await;
+    let mut ticket = ready_ticket("iss-1", "web", "ghcr.io/acme/web:bad");
+    ticket["spec"]["rollout"] = json!({"maxAttempts": 2, "backoffSeconds": 4});
+    scene.apply(&ticket);
+    scene.wait_reason("iss-1", "BackingOff").await;
+    scene.kubectl(&["scale", "deployment.apps/web", "--replicas=0"]);
+    let status = scene.wait_reason("iss-1", "ScaledToZero").await.status.unwrap();
+    assert!(status.message.unwrap().contains("asks for 0 pods"));
+    assert_eq!((scene.image("web").await.as_str(), scene.records("iss-1").await.len()), ("ghcr.io/acme/web:1", 1));
+    scene.kubectl(&["scale", "deployment.apps/web", "--replicas=1"]);
+    let status = scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await.status.unwrap();
+    assert_eq!((status.reason.as_deref(), scene.image("web").await.as_str()), (Some("RetriesExhausted"), "ghcr.io/acme/web:1"));
+}

@@ -23,12 +23,15 @@ mod failing;
 mod gates;
 mod gitops;
 mod happy;
+mod holes;
 mod interference;
 mod midway;
+mod person;
 mod program;
 mod queueing;
 mod rollback;
 mod sequence;
+mod unheard;
 mod unusual;
 mod waiting;
 mod workloads;
@@ -58,6 +61,7 @@ fn main() {
         failing::{
             bad_image_rolls_back_and_stops, crash_loop_is_found, config_error_is_found, deadline_explains_itself, hold_leaves_the_bad_image,
             previous_is_never_the_bad_image, one_bad_target_of_two, new_image_starts_afresh, retry_by_annotation, quota_is_found,
+            scaled_to_zero_between_two_tries,
         },
         gates::{
             each_gate_says_why_and_opens, dependencies, missing_workload, ambiguous_container, paused_workload, gitops_owner,
@@ -73,10 +77,11 @@ fn main() {
             stateful_set, daemon_set, stateful_set_comes_back, daemon_set_comes_back, broken_stateful_set_is_fixed_forward,
             unsupported_strategies, argo_rollout, argo_rollout_is_taken_back,
         },
-        sequence::{in_order, third_fails_and_all_come_back, another_image_starts_over, second_round_fails_and_ends, what_cannot_be_taken_back_stops_it},
+        sequence::{in_order, third_fails_and_all_come_back, another_image_starts_over, second_round_fails_and_ends, what_cannot_be_taken_back_stops_it, comes_back_without_its_records},
         rollback::{
             to_what_ran_before, to_a_named_record, while_it_rolls_out, refuses_what_it_cannot, one_target_of_two, bad_old_image_stays,
-            one_target_done_again, ends_the_tries, is_not_moved_to_another_workload, held_failure_is_taken_back, closed_ticket_stays_closed,
+            one_target_done_again, ends_the_tries, is_not_moved_to_another_workload, held_failure_is_taken_back, closed_ticket_stays_closed, while_it_takes_itself_back,
+            a_second_request_waits_for_the_first, withdrawn_between_two_tries,
         },
         checks::{
             good_answers_end_the_rollout, bad_answers_roll_back, still_bad_after_the_rollback, what_may_not_be_asked, deadline_ends_checks,
@@ -89,12 +94,17 @@ fn main() {
             old_manifests_are_warned_about,
         },
         waiting::{hung_rollouts_hold_up_nobody, looks_in_vain_stay_few},
-        queueing::{two_tickets_for_one_workload, many_tickets},
-        crash::{kill_at_any_moment, kill_and_undo, two_replicas_at_once, restart_writes_nothing, api_server_restarts},
+        queueing::{two_tickets_for_one_workload, many_tickets, refused_write_keeps_its_place},
+        crash::{kill_at_any_moment, kill_and_undo, two_replicas_at_once, restart_writes_nothing, api_server_restarts, kill_and_recreate, refused_then_lost_then_undone},
         admission::{
             illegal_steps_are_refused, malformed_tickets_are_refused, harmless_edits_are_not_refused, applying_twice_changes_nothing,
             rights_decide_who_may_deploy, users_cannot_write_records,
         },
+        holes::{
+            only_the_operator_writes_status, a_rollback_is_what_was_asked_for, the_operators_own_bounds, a_stripped_policy_stops_what_is_new,
+        },
+        person::{at_any_moment},
+        unheard::{silent_watches_are_noticed, lost_events_of_a_rollout_are_made_good, a_lost_request_is_made_good},
         docs::{every_page_runs, manifests_are_accepted},
         conditions::{parked_rolling_done_blocked},
         program::{waits_for_its_crds, standby_takes_over, terminates_gracefully, uninstall_leaves_workloads, serves_metrics},

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
-use crate::harness::scene::ready_ticket;
+use crate::harness::scene::{ready_ticket, result};
 
 pub async fn two_tickets_for_one_workload(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "two-tickets").await;
@@ -43,5 +43,57 @@ pub async fn many_tickets(cluster: &Arc<Cluster>) {
     assert!(started.elapsed() < Duration::from_secs(40));
     for workload in ["a", "b", "c"] {
         assert_eq!(scene.replica_sets(workload).await, 5);
+    }
+}
+
+/// A write that is refused for a while keeps the workload: the younger ticket makes no attempt that could only be overtaken.
+pub async fn refused_write_keeps_its_place(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "keeps-its-place").await;
+    scene.workload("web", "ghcr.io/acme/web:1", 1).await;
+    let limits = serde_json::json!({
+        "apiVersion": "v1", "kind": "List", "items": [
+            {
+                "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "closed"},
+                "spec": {
+                    "matchConstraints": {
+                        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
+                        "resourceRules": [{
+                            "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"],
+                        }],
+                    },
+                    "matchConditions": [{
+                        "name": "by-the-operator", "expression": "request.userInfo.username.startsWith('system:serviceaccount:keeps-its-place')",
+                    }],
+                    "validations": [{"expression": "false", "message": "closed"}],
+                },
+            },
+            {
+                "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "closed"},
+                "spec": {"policyName": "closed", "validationActions": ["Deny"]},
+            },
+        ],
+    });
+    scene.apply(&limits);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    scene.apply(&ready_ticket("older", "web", "ghcr.io/acme/web:2"));
+    scene.wait_reason("older", "WriteRefused").await;
+    scene.apply(&ready_ticket("younger", "web", "ghcr.io/acme/web:3"));
+    let waiting = scene.wait_reason("younger", "WorkloadHeld").await.status.unwrap().waiting.unwrap();
+    assert_eq!(waiting.on.as_deref(), Some("ticket/older"));
+    scene.kubectl(&["delete", "validatingadmissionpolicybinding", "closed"]);
+    scene.wait_done("older").await;
+    scene.wait_done("younger").await;
+    let writes: Vec<_> = scene
+        .requests_when_quiet(Duration::from_secs(1))
+        .await
+        .into_iter()
+        .filter(|r| r.is_write() && r.resource != "events")
+        .collect();
+    // Seven each, one for the wait of the younger; and the older says that it is refused, and that it is not any more.
+    let accepted: Vec<_> = writes.iter().filter(|r| r.code < 300).collect();
+    assert!(accepted.len() <= 15 + 3, "{} {accepted:#?}", accepted.len());
+    for ticket in ["older", "younger"] {
+        let ends: Vec<_> = scene.records(ticket).await.iter().map(|r| result(r).to_owned()).collect();
+        assert_eq!(ends, ["RolloutComplete"], "{ticket}");
     }
 }

@@ -307,3 +307,61 @@ pub async fn one_target_done_again(cluster: &Arc<Cluster>) {
         .await;
     assert_eq!((scene.image("web").await.as_str(), scene.image("api").await.as_str()), (NEW, "ghcr.io/acme/web:other"));
 }
+
+/// Asked for while the record is taking itself back: there is no other try, and the request is not lost.
+pub async fn while_it_takes_itself_back(cluster: &Arc<Cluster>) {
+    let mut scene = Scene::without_operator(cluster, "takes-itself-back", &[]).await;
+    let proxy = scene.start_operator_behind_proxy();
+    scene.workload("web", OLD, 1).await;
+    let mut ticket = ready_ticket("iss-1", "web", "ghcr.io/acme/web:bad");
+    ticket["spec"]["rollout"] = json!({"maxAttempts": 2, "backoffSeconds": 1});
+    // The second patch of the workload is the one that goes back.
+    let back = proxy.hold("web", 2);
+    scene.apply(&ticket);
+    assert!(back.is_held(Duration::from_secs(30)).await);
+    ask(&scene, "iss-1", &json!({"request": "1"}));
+    back.release();
+    let status = scene.wait_reason("iss-1", "Aborted").await.status.unwrap();
+    assert_eq!(status.targets[0].tries, 1, "the try counts");
+    scene.requests_when_quiet(Duration::from_secs(3)).await;
+    assert_eq!((scene.records("iss-1").await.len(), scene.image("web").await.as_str()), (1, OLD));
+}
+
+/// A second request while the first is being carried out is taken in when that has ended.
+pub async fn a_second_request_waits_for_the_first(cluster: &Arc<Cluster>) {
+    let mut scene = Scene::without_operator(cluster, "second-request", &[]).await;
+    let proxy = scene.start_operator_behind_proxy();
+    scene.workload("web", OLD, 1).await;
+    for n in 2..5 {
+        scene.apply(&ready_ticket(&format!("iss-{n}"), "web", &format!("ghcr.io/acme/web:{n}")));
+        scene.wait_done(&format!("iss-{n}")).await;
+    }
+    scene.requests_when_quiet(Duration::from_secs(1)).await;
+    let second = scene.records("iss-2").await[0].metadata.name.clone().unwrap();
+    let first = proxy.hold("web", 1);
+    ask(&scene, "iss-4", &json!({"request": "1"}));
+    assert!(first.is_held(Duration::from_secs(30)).await);
+    ask(&scene, "iss-4", &json!({"request": "2", "to": second}));
+    first.release();
+    scene.until("the second request", || async { (scene.image("web").await == "ghcr.io/acme/web:2").then_some(()) }).await;
+    let status = scene.wait_reason("iss-4", "TakenBack").await.status.unwrap();
+    assert_eq!(status.last_handled_rollback.as_deref(), Some("2"));
+    assert_eq!(scene.records("iss-4").await.len(), 3);
+}
+
+/// What cannot be done, and is withdrawn, was never asked for: the tries go on.
+pub async fn withdrawn_between_two_tries(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "withdrawn-between").await;
+    scene.workload("web", OLD, 1).await;
+    let mut ticket = ready_ticket("iss-1", "web", "ghcr.io/acme/web:bad");
+    ticket["spec"]["rollout"] = json!({"maxAttempts": 2, "backoffSeconds": 8});
+    scene.apply(&ticket);
+    scene.wait_reason("iss-1", "BackingOff").await;
+    ask(&scene, "iss-1", &json!({"request": "1", "to": "nonexistent"}));
+    scene.wait_reason("iss-1", "RollbackImpossible").await;
+    scene.kubectl(&["patch", "ticket", "iss-1", "--type=merge", "--patch", r#"{"spec":{"rollback":null}}"#]);
+    let again = scene.wait_reason("iss-1", "BackingOff").await.status.unwrap();
+    assert!(again.targets[0].record.is_some() && again.targets[0].rollback.is_none());
+    let status = scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await.status.unwrap();
+    assert_eq!((status.reason.as_deref(), scene.records("iss-1").await.len()), (Some("RetriesExhausted"), 2));
+}

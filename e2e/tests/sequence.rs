@@ -181,3 +181,33 @@ pub async fn what_cannot_be_taken_back_stops_it(cluster: &Arc<Cluster>) {
         .await;
     assert_eq!((scene.image("db").await.as_str(), scene.image("api").await.as_str()), (OLD, OLD));
 }
+
+/// Records are deleted before the sequence comes back, and while it does: the workloads and the ticket remember enough.
+pub async fn comes_back_without_its_records(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "without-its-records").await;
+    let mut ticket = three(&scene, [NEW, NEW, "ghcr.io/acme/web:unready"]).await;
+    ticket["spec"]["rollout"]["timeoutSeconds"] = json!(6);
+    ticket["spec"]["rollout"]["maxAttempts"] = json!(1);
+    let mut before = Vec::new();
+    for name in ALL {
+        before.push(scene.template(name).await);
+    }
+    scene.apply(&ticket);
+    let last = ALL[2];
+    scene.until("the last one is set", || async { scene.image(last).await.ends_with(":unready").then_some(()) }).await;
+    scene.kubectl(&["delete", "tdep", "--all"]);
+    scene
+        .wait_ticket("iss-1", "all back", |t| {
+            t.status.as_ref().unwrap().deployed_targets.as_deref() == Some("0/3") && holds(t, "Stalled")
+        })
+        .await;
+    for (name, before) in ALL.into_iter().zip(before) {
+        assert_eq!(scene.template(name).await, before, "{name}");
+        scene
+            .until("it is let go", || async {
+                let labels = scene.get_workload(name).await.metadata.labels.unwrap_or_default();
+                (!labels.contains_key("trackdown.dev/rolling")).then_some(())
+            })
+            .await;
+    }
+}

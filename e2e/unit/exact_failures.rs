@@ -1,6 +1,7 @@
 //! Exact failures of the API server, played by a mock: every request is asserted, every answer chosen.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc::unbounded;
 use http::{Request, Response};
@@ -16,6 +17,7 @@ use trackdown::api::ticket::Ticket;
 use trackdown::decide::check::Limits;
 use trackdown::operator::metrics::Metrics;
 use trackdown::reconcile::checks::CheckRuns;
+use trackdown::reconcile::checkups::Checkups;
 use trackdown::reconcile::context::{Context, Parts};
 use trackdown::reconcile::error::Error;
 use trackdown::reconcile::pods::PodWatches;
@@ -47,6 +49,8 @@ fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server)
         crd_too_old: Arc::default(),
         tickets: ticket_store,
         records: record_store,
+        checkups: Checkups::new(Duration::from_secs(300)),
+        policies: tokio::sync::watch::channel(None).1,
         workloads: RollingWorkloads {
             deployments: reflector::store().0,
             stateful_sets: reflector::store().0,
