@@ -18,6 +18,12 @@ pub fn restored_by(record: &str) -> String {
     format!("{}.back", suffix(record))
 }
 
+/// Whether the value is this record's.
+#[must_use]
+pub fn is_of(value: &str, record: &str) -> bool {
+    value == set_by(record) || value == restored_by(record)
+}
+
 /// Whether the value names a record, as [`set_by`] and [`restored_by`] do.
 #[must_use]
 pub fn names_a_record(value: &str) -> bool {

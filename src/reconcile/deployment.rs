@@ -82,8 +82,9 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
     let ticket = ctx.ticket(&namespace, &record.spec.ticket.name);
     let patched = record.status.as_ref().is_some_and(|s| s.patched_time.is_some());
     let handoff = if patched { None } else { ctx.take_handoff(record) };
-    if handoff.is_some() {
-        // Made by this process, and not written by anybody yet.
+    // Made by this process just now. One that was made again may have written before.
+    let traces = |view: &WorkloadView| view.marker().is_some_and(|m| m.record == record.name_any());
+    if handoff.as_ref().is_some_and(|(view, _)| !traces(view)) {
         ctx.note_unwritten(record, true);
     }
     let (workload, holder) = match handoff {

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::context::Context;
 use super::error::Error;
 use super::io::{Reply, call};
 use super::workloads;
-use crate::api::ticket::Ticket;
+use crate::api::deployment::Deployment;
 use crate::api::workload_ref::Workload;
-use crate::decide::preflight::Holder;
 use crate::decide::record::orphan;
+use crate::workload::view::WorkloadView;
 
 /// Pause before a look: a record that only is not known yet is known then, and one that is made again has been made.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -34,29 +35,26 @@ pub async fn keep(ctx: &Arc<Context>, left: UnboundedReceiver<Workload>) {
 }
 
 async fn look(ctx: &Context, workload: &Workload) -> Result<(), Error> {
-    let known = |namespace: &str, record: &str| ctx.record(namespace, record).is_some();
-    let cached = ctx.rolling_workload(workload).and_then(|view| view.marker());
-    if cached.is_none_or(|marker| known(&marker.namespace, &marker.record)) {
+    let Some(cached) = ctx.rolling_workload(workload) else { return Ok(()) };
+    let held = |view: &WorkloadView, record: &Deployment| {
+        record.spec.workload == *workload && orphan::is_held_by(view, &record.name_any())
+    };
+    if !ctx.records.state_filter(|r| held(&cached, r)).is_empty() {
         return Ok(());
     }
-    let Reply::Ok((view, Holder::Gone)) = ctx.read_workload(workload).await? else { return Ok(()) };
-    let Some(marker) = view.marker() else { return Ok(()) };
-    let ticket = read_ticket(ctx, &marker.namespace, &marker.ticket_uid).await?;
-    if let Some(patch) = orphan::release(&view, &marker, ticket.as_ref()) {
-        tracing::info!(%workload, record = marker.record, "let go: its record was deleted");
+    let Reply::Ok((view, _)) = ctx.read_workload(workload).await? else { return Ok(()) };
+    let api: Api<Deployment> = Api::namespaced(ctx.client.clone(), &workload.namespace);
+    let of_workload = ListParams::default().fields(&format!("spec.workload.name={}", workload.name));
+    match call("list the workload's records", api.list(&of_workload)).await? {
+        Reply::Ok(records) if !records.items.iter().any(|r| held(&view, r)) => {}
+        _ => return Ok(()),
+    }
+    let namespace = Some(&workload.namespace);
+    let tickets = ctx.tickets.state_filter(|t| t.metadata.namespace.as_ref() == namespace);
+    if let Some(patch) = orphan::release(&view, tickets.iter().map(|t| &**t)) {
+        tracing::info!(%workload, "let go: the record that had it in hand was deleted");
         // Refused: somebody else has changed it, and it is looked at again then.
         let _ = workloads::patch(&ctx.client, workload, patch, false).await?;
     }
     Ok(())
-}
-
-async fn read_ticket(ctx: &Context, namespace: &str, uid: &str) -> Result<Option<Ticket>, Error> {
-    let is = |t: &Ticket| t.metadata.uid.as_deref() == Some(uid) && t.namespace().as_deref() == Some(namespace);
-    let Some(known) = ctx.tickets.state_filter(is).into_iter().next() else { return Ok(None) };
-    let api: Api<Ticket> = Api::namespaced(ctx.client.clone(), namespace);
-    match call("read the ticket", api.get(&known.name_any())).await? {
-        Reply::Ok(ticket) => Ok(Some(ticket).filter(is)),
-        Reply::NotFound => Ok(None),
-        Reply::Refused(why) => Err(Error::refused("read the ticket", why)),
-    }
 }

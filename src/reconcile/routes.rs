@@ -8,6 +8,7 @@ use crate::api::ticket::{Ticket, TicketState};
 use crate::api::workload_ref::Workload;
 use crate::decide::gates::wants_workload;
 use crate::decide::preflight::finished;
+use crate::decide::record::orphan;
 use crate::decide::request;
 use crate::workload::view::WorkloadView;
 
@@ -60,7 +61,7 @@ pub fn record_changed(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
 pub fn record_deleted(record: &Deployment, tickets: &Store<Ticket>, rolling: Option<&WorkloadView>) -> Wake {
     let ticket = ObjectRef::new(&record.spec.ticket.name).within(&record.namespace().unwrap_or_default());
     let waiting = waiting_for(&record.spec.workload, tickets);
-    let left = rolling.filter(|view| view.marker().is_some_and(|m| Some(&m.record) == record.metadata.name.as_ref()));
+    let left = rolling.filter(|view| orphan::is_held_by(view, &record.name_any()));
     let orphans = left.map(|view| view.workload.clone()).into_iter().collect();
     Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records: Vec::new(), orphans }
 }
@@ -72,9 +73,10 @@ pub fn workload_changed(view: &WorkloadView, records: &Store<Deployment>) -> Wak
     let mut wake = Wake::default();
     if let Some(marker) = view.marker() {
         let record = ObjectRef::new(&marker.record).within(&marker.namespace);
-        wake.orphans.extend(records.get(&record).is_none().then(|| view.workload.clone()));
         wake.records.push(record);
     }
+    let held = |r: &Deployment| r.spec.workload == view.workload && orphan::is_held_by(view, &r.name_any());
+    wake.orphans.extend((view.rolling.is_some() && records.find(held).is_none()).then(|| view.workload.clone()));
     let in_flight = records.state_filter(|r| !finished(r) && r.spec.workload == view.workload);
     wake.records.extend(in_flight.iter().map(|r| ObjectRef::from_obj(&**r)));
     wake

@@ -262,7 +262,7 @@ fn marker_owner(world: &RecordWorld, view: &WorkloadView) -> MarkerOwner {
 /// Whether the label says that this record wrote the images last: it stays when `kubectl rollout undo` takes the marker away.
 fn is_witnessed(world: &RecordWorld, view: &WorkloadView) -> bool {
     let name = world.record.metadata.name.as_deref().unwrap_or_default();
-    view.rolling.as_ref().is_some_and(|label| *label == witness::set_by(name) || *label == witness::restored_by(name))
+    view.rolling.as_ref().is_some_and(|label| witness::is_of(label, name))
 }
 
 /// Whether the previous images were put back by the record that wrote the marker. The marker alone does not tell:

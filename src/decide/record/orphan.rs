@@ -2,17 +2,28 @@
 
 use json_patch::Patch;
 
-use crate::api::marker::Marker;
 use crate::api::ticket::Ticket;
+use crate::api::witness;
 use crate::workload::patch;
 use crate::workload::view::WorkloadView;
 
-/// Lets a workload go whose record does not exist any more, unless the record's ticket makes it again. `ticket`: the one of the marker's
-/// UID, if it exists.
+/// Whether a record of that name has the workload in hand: its label says so, or where that names nobody, its marker.
 #[must_use]
-pub fn release(view: &WorkloadView, marker: &Marker, ticket: Option<&Ticket>) -> Option<Patch> {
+pub fn is_held_by(view: &WorkloadView, record: &str) -> bool {
+    match view.rolling.as_deref() {
+        Some(label) if witness::names_a_record(label) => witness::is_of(label, record),
+        Some(_) => view.marker().is_some_and(|m| m.record == record),
+        None => false,
+    }
+}
+
+/// Lets a workload go whose record does not exist any more, unless a ticket makes it again.
+#[must_use]
+pub fn release<'a>(view: &WorkloadView, mut tickets: impl Iterator<Item = &'a Ticket>) -> Option<Patch> {
     view.rolling.as_ref()?;
-    let entries = ticket.and_then(|t| t.status.as_ref()).map(|s| s.targets.as_slice()).unwrap_or_default();
-    let is_made_again = entries.iter().any(|e| e.record.as_ref() == Some(&marker.record) && e.result.is_none());
-    (!is_made_again).then(|| patch::release(view, None))
+    let makes_it_again = |t: &Ticket| {
+        let entries = t.status.iter().flat_map(|s| &s.targets).filter(|e| e.result.is_none());
+        entries.filter_map(|e| e.record.as_deref()).any(|record| is_held_by(view, record))
+    };
+    (!tickets.any(makes_it_again)).then(|| patch::release(view, None))
 }

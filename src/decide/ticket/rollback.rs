@@ -232,14 +232,15 @@ pub fn images_written(own: Option<&str>, view: &WorkloadView) -> Option<Vec<Cont
 
 /// Whether the label says that the record wrote last.
 pub fn is_labelled_by(record: &str, view: &WorkloadView) -> bool {
-    view.rolling.as_ref().is_some_and(|l| *l == witness::set_by(record) || *l == witness::restored_by(record))
+    view.rolling.as_ref().is_some_and(|label| witness::is_of(label, record))
 }
 
 /// The marker of what a record wrote, if that was the last write.
 pub fn written_by(record: &str, view: &WorkloadView) -> Option<Marker> {
     let named = view.marker().filter(|m| m.record == record)?;
-    // A fence has the record's name, too, but no label of it.
-    (is_labelled_by(record, view) || view.rolling.as_deref() == Some(witness::UNNAMED)).then_some(named)
+    // A fence has the record's name, too, but no label of it, and no end.
+    let labelled = is_labelled_by(record, view) || view.rolling.as_deref() == Some(witness::UNNAMED);
+    (labelled || named.succeeded || named.restored).then_some(named)
 }
 
 /// The images an earlier record brought.

@@ -153,6 +153,17 @@ impl Turn<'_> {
             // Whether it wrote is not known before the workload can be read.
             return Ok(self.found()?.err().map(Situation::Waiting));
         }
+        if let Ok((view, _)) = self.found()?
+            && entry.workload_uid.as_ref().is_some_and(|uid| *uid != view.uid)
+        {
+            entry.stop = None;
+            entry.result = Some(reason::ABORTED.to_owned());
+            entry.message = Some(format!(
+                "{} was deleted and created again, and the record of the attempt is gone: whether it had been written is not known",
+                view.workload
+            ));
+            return Ok(None);
+        }
         let current = entry.stop.is_none() && entry.request_hash.as_ref() == Some(&self.hash());
         if current
             && self.gate.is_none()

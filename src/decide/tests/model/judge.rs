@@ -116,7 +116,10 @@ fn ended_right(state: &State) -> bool {
             // Taken back, or a rollback that a person's change keeps from beginning.
             Some(TicketState::ReadyForDeployment) => stalled || held || judge.adopted || t.spec.rollback.is_some(),
             _ => {
-                let succeeded = api.records.values().any(|r| ended(r, reason::is_success));
+                // The workload remembers a good end, too, when its record was deleted.
+                let succeeded = status.targets.iter().filter_map(|e| e.result.as_deref()).any(reason::is_success)
+                    || api.records.values().any(|r| ended(r, reason::is_success))
+                    || api.view().and_then(|v| v.marker()).is_some_and(|m| m.succeeded);
                 judge.adopted || judge.touched || live != BAD && live != NEW || succeeded
             }
         }
