@@ -15,10 +15,8 @@ use tokio::sync::watch;
 use super::health::Vitals;
 use super::metrics::Metrics;
 use crate::decide::policy::{self, Required, Seen};
+use crate::decide::reason::POLICY_MISSING;
 use crate::reconcile::watch_one::watch_one;
-
-/// What readiness shows while a policy is not in force.
-const POLICY_MISSING: &str = "PolicyMissing";
 
 /// What keeps the policies from being in force, in a sentence; `None`: nothing.
 pub type InForce = watch::Receiver<Option<String>>;

@@ -19,7 +19,7 @@ use crate::api::deployment::Deployment;
 use crate::api::{FIELD_MANAGER, RECORD_LABEL};
 use crate::decide::check::{HEALTHY, Outcome, TIMEOUT};
 
-/// Time its own deadline has to be noticed in, and pause after a watch that broke.
+/// Time its own deadline has to be noticed in, and pause before a call that failed is tried again.
 const GRACE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_secs(1);
 

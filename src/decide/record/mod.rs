@@ -203,16 +203,6 @@ impl RecordWorld {
         self.observes() || self.record.spec.dry_run
     }
 
-    /// Why the API server refused the last write of this pass.
-    fn refused(&self) -> Option<&str> {
-        match &self.answer {
-            Some(Answer::Refused(why)) => Some(why),
-            _ => None,
-        }
-    }
-}
-
-impl RecordWorld {
     /// The record's status with the refusal noted; `None`: it is noted already. A refusal may read differently each time, and is
     /// said once.
     fn note_refusal(&self, write: Write) -> Option<DeploymentStatus> {
@@ -222,6 +212,14 @@ impl RecordWorld {
         }
         status.refused = Some(Refusal { write, time: MicroTime(self.now) });
         Some(status)
+    }
+
+    /// Why the API server refused the last write of this pass.
+    fn refused(&self) -> Option<&str> {
+        match &self.answer {
+            Some(Answer::Refused(why)) => Some(why),
+            _ => None,
+        }
     }
 }
 
