@@ -70,13 +70,14 @@ test-chart: $(CLUSTER) ## Lint and unit tests of the chart
 
 .PHONY: test-e2e
 test-e2e: build $(CLUSTER) ## End-to-end tests on a real control plane (FILTER=part of a name)
-	@$(CLUSTER) build
+	@$(CLUSTER) build --argo-rollouts
 	cargo test --locked --test e2e -- $(FILTER)
 
 .PHONY: bench
-bench: build $(CLUSTER) ## Measure against a minimal client on the same API server
+bench: $(CLUSTER) ## Measure against a minimal client on the same API server (release build)
+	cargo build --locked --release
 	@$(CLUSTER) build
-	cargo bench --locked --profile dev --bench rollouts
+	TRACKDOWN_BIN=target/release/trackdown cargo bench --locked --bench rollouts
 
 .PHONY: generate
 generate: build $(CLUSTER) ## Write everything that is generated from the types and the chart

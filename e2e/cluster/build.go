@@ -20,16 +20,32 @@ const oldestGo = 26
 
 // buildCommand is "cluster build".
 func buildCommand(args []string) error {
-	var version, source string
-	if err := parse(newFlags("build", &version, &source), args); err != nil {
+	var o options
+	flags := newFlags("build", &o.version, &o.source)
+	addArgoRolloutsFlag(flags, &o.argoRollouts)
+	if err := parse(flags, args); err != nil {
 		return err
 	}
-	binDir, err := build(version, source)
+	folders, err := o.build()
 	if err != nil {
 		return err
 	}
-	fmt.Println(binDir)
+	fmt.Println(strings.Join(folders, "\n"))
 	return nil
+}
+
+// build returns the folders with all that a cluster needs, building what is missing. That of the Kubernetes version is the last.
+func (o options) build() ([]string, error) {
+	var folders []string
+	if o.argoRollouts {
+		folder, err := argoRolloutsKit().build(o.source)
+		if err != nil {
+			return nil, err
+		}
+		folders = append(folders, folder)
+	}
+	folder, err := build(o.version, o.source)
+	return append(folders, folder), err
 }
 
 // build returns the folder with the binaries and stages of a Kubernetes version, building what is missing.
@@ -38,11 +54,16 @@ func build(version, source string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	source, err = findSource(source)
+	return r.kit().build(source)
+}
+
+// build returns the folder with the kit, building what is missing.
+func (k kit) build(source string) (string, error) {
+	source, err := findSource(source)
 	if err != nil {
 		return "", err
 	}
-	key, err := cacheKey(source, r)
+	key, err := cacheKey(source, k)
 	if err != nil {
 		return "", err
 	}
@@ -51,24 +72,24 @@ func build(version, source string) (string, error) {
 		return "", err
 	}
 	binDir := filepath.Join(cache, "bin", key)
-	if complete(binDir, r) {
+	if k.complete(binDir) {
 		return binDir, nil
 	}
-	return binDir, buildInto(binDir, source, r)
+	return binDir, k.buildInto(binDir, source)
 }
 
-// complete reports whether binDir holds everything a cluster of release r needs.
-func complete(binDir string, r release) bool {
-	for _, t := range r.tools() {
+// complete reports whether binDir holds the whole kit.
+func (k kit) complete(binDir string) bool {
+	for _, t := range k.tools {
 		if !exists(filepath.Join(binDir, t.name)) {
 			return false
 		}
 	}
-	return exists(filepath.Join(binDir, stagesFile))
+	return exists(filepath.Join(binDir, k.file))
 }
 
 // buildInto builds what is missing in binDir. Callers at the same time wait for each other.
-func buildInto(binDir, source string, r release) error {
+func (k kit) buildInto(binDir, source string) error {
 	if err := os.MkdirAll(binDir, 0o755); err != nil {
 		return err
 	}
@@ -77,15 +98,14 @@ func buildInto(binDir, source string, r release) error {
 		return err
 	}
 	defer held.Close()
-	if complete(binDir, r) {
+	if k.complete(binDir) {
 		return nil
 	}
 	if err := checkGo(); err != nil {
 		return err
 	}
-	tools := r.tools()
-	progress("building %d binaries into %s (minutes the first time)", len(tools), binDir)
-	for i, t := range tools {
+	progress("building %d binaries into %s (minutes the first time)", len(k.tools), binDir)
+	for i, t := range k.tools {
 		if exists(filepath.Join(binDir, t.name)) {
 			continue
 		}
@@ -93,9 +113,9 @@ func buildInto(binDir, source string, r release) error {
 		if err := t.build(binDir, source); err != nil {
 			return err
 		}
-		progress("[%d/%d] %s: %.0f s", i+1, len(tools), t.name, time.Since(start).Seconds())
+		progress("[%d/%d] %s: %.0f s", i+1, len(k.tools), t.name, time.Since(start).Seconds())
 	}
-	return gatherStages(binDir, source)
+	return k.gather(binDir, source)
 }
 
 // build builds one binary in binDir.

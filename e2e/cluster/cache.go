@@ -27,22 +27,22 @@ func cacheDir() (string, error) {
 	return filepath.Join(home, ".cache", "trackdown"), nil
 }
 
-// cacheKey names the folder of a release's binaries. It changes with whatever they are built from: Go, the pinned modules,
-// the stamped versions and the stages.
-func cacheKey(source string, r release) (string, error) {
+// cacheKey names the folder of a kit. It changes with whatever is in there: Go, the pinned modules, the stamped versions and,
+// for a release, the stages.
+func cacheKey(source string, k kit) (string, error) {
 	hash := sha256.New()
-	fmt.Fprintln(hash, runtime.Version(), runtime.GOOS, runtime.GOARCH, r.tools())
+	fmt.Fprintln(hash, runtime.Version(), runtime.GOOS, runtime.GOARCH, k.tools)
 	files := map[string]bool{}
-	for _, t := range r.tools() {
+	for _, t := range k.tools {
 		files[filepath.Join("modules", t.module, "go.mod")] = true
 		files[filepath.Join("modules", t.module, "go.sum")] = true
 	}
-	stages, err := ownStages(source)
+	sources, err := k.sources(source)
 	if err != nil {
 		return "", err
 	}
-	for _, stage := range stages {
-		files[stage] = true
+	for _, file := range sources {
+		files[file] = true
 	}
 	for _, file := range slices.Sorted(maps.Keys(files)) {
 		content, err := os.ReadFile(filepath.Join(source, file))
@@ -52,7 +52,7 @@ func cacheKey(source string, r release) (string, error) {
 		fmt.Fprintln(hash, file, len(content))
 		hash.Write(content)
 	}
-	return fmt.Sprintf("%s-%x", r.version, hash.Sum(nil)[:6]), nil
+	return fmt.Sprintf("%s-%x", k.name, hash.Sum(nil)[:6]), nil
 }
 
 // findSource returns the folder e2e/cluster that holds the pinned modules and the stages.

@@ -19,9 +19,9 @@ func copySource(t *testing.T) string {
 	return dir
 }
 
-func mustKey(t *testing.T, source string, r release) string {
+func mustKey(t *testing.T, source string, k kit) string {
 	t.Helper()
-	key, err := cacheKey(source, r)
+	key, err := cacheKey(source, k)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,11 +30,11 @@ func mustKey(t *testing.T, source string, r release) string {
 
 func TestKeyFollowsWhatIsBuilt(t *testing.T) {
 	source := copySource(t)
-	before := mustKey(t, source, releases[0])
+	before := mustKey(t, source, releases[0].kit())
 	if !strings.HasPrefix(before, releases[0].version+"-") {
 		t.Errorf("the key %s does not name the version", before)
 	}
-	if again := mustKey(t, source, releases[0]); again != before {
+	if again := mustKey(t, source, releases[0].kit()); again != before {
 		t.Errorf("the key is not stable: %s, then %s", before, again)
 	}
 	for _, changed := range []string{"modules/etcd/go.sum", "stages/pod-start.yaml"} {
@@ -42,7 +42,7 @@ func TestKeyFollowsWhatIsBuilt(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(source, changed), []byte("changed"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if mustKey(t, source, releases[0]) == before {
+		if mustKey(t, source, releases[0].kit()) == before {
 			t.Errorf("the key does not depend on %s", changed)
 		}
 	}
@@ -50,11 +50,11 @@ func TestKeyFollowsWhatIsBuilt(t *testing.T) {
 
 func TestKeyIgnoresModulesOfOtherVersions(t *testing.T) {
 	source := copySource(t)
-	before := mustKey(t, source, releases[0])
+	before := mustKey(t, source, releases[0].kit())
 	if err := os.RemoveAll(filepath.Join(source, "modules", releases[1].module)); err != nil {
 		t.Fatal(err)
 	}
-	if mustKey(t, source, releases[0]) != before {
+	if mustKey(t, source, releases[0].kit()) != before {
 		t.Error("the key depends on a module that is not used")
 	}
 }

@@ -55,6 +55,9 @@ func newCluster(o options, binDir string, held *os.File) (*cluster, error) {
 		ended:   make(chan ending, 16),
 	}
 	c.components = c.newComponents()
+	if o.argoRollouts {
+		c.addArgoRollouts()
+	}
 	return c, errors.Join(
 		os.MkdirAll(c.file("logs"), 0o755),
 		os.WriteFile(c.file(auditPolicyFile), auditPolicy, 0o644),
@@ -81,6 +84,7 @@ func (c *cluster) start(ctx context.Context) error {
 		c.component(kubeControllerManager).start,
 		c.component(kubeScheduler).start,
 		c.component(kwok).start,
+		c.startArgoRollouts,
 		c.createNodes,
 		c.waitUsable,
 	)
@@ -92,11 +96,14 @@ const patience = 3 * time.Second
 // stop stops everything, those that depend on others first, and returns when every process is gone.
 func (c *cluster) stop() {
 	var clients sync.WaitGroup
-	for _, name := range []string{kwok, kubeScheduler, kubeControllerManager} {
+	for _, component := range c.components {
+		if component.name == etcd || component.name == kubeAPIServer {
+			continue
+		}
 		clients.Add(1)
 		go func() {
 			defer clients.Done()
-			c.component(name).stop(patience)
+			component.stop(patience)
 		}()
 	}
 	clients.Wait()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -21,9 +22,13 @@ const (
 type component struct {
 	name    string
 	cluster *cluster
+	// program is the name of its binary, if that is not the component's.
+	program string
 	// arguments makes the command line for the given ports, as many as portCount says.
 	arguments func(ports []int) []string
 	portCount int
+	// environment is what it needs of one.
+	environment []string
 	// health makes the address that answers 200 when the component is ready; nil if it has none.
 	health func(ports []int) string
 
@@ -62,7 +67,8 @@ func (c *component) start(ctx context.Context) error {
 
 // startOnce starts the component and waits until it is ready or has ended.
 func (c *component) startOnce(ctx context.Context) error {
-	process, err := startProcess(filepath.Join(c.cluster.binDir, c.name), c.arguments(c.ports), c.cluster.dir, c.logPath(), c.cluster.held)
+	program := filepath.Join(c.cluster.binDir, cmp.Or(c.program, c.name))
+	process, err := startProcess(program, c.arguments(c.ports), c.environment, c.cluster.dir, c.logPath(), c.cluster.held)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type options struct {
 	admissionPlugins string
 	nodes            int
 	fsync            bool
+	argoRollouts     bool
 	detachStdin      bool
 }
 
@@ -28,6 +29,7 @@ func parseOptions(command string, args []string, defaultDir string) (options, er
 	flags.StringVar(&o.admissionPlugins, "admission-plugins", "", "comma-separated admission plugins to enable besides the default ones")
 	flags.IntVar(&o.nodes, "nodes", 3, "number of simulated nodes")
 	flags.BoolVar(&o.fsync, "fsync", false, "let etcd sync to disk, as in production")
+	addArgoRolloutsFlag(flags, &o.argoRollouts)
 	if command == "run" {
 		flags.BoolVar(&o.detachStdin, "detach-stdin", false, "ignore standard input")
 	}
@@ -58,7 +60,12 @@ func (o options) arguments() []string {
 		"--admission-plugins", o.admissionPlugins,
 		"--nodes", strconv.Itoa(o.nodes),
 		"--fsync=" + strconv.FormatBool(o.fsync),
+		"--argo-rollouts=" + strconv.FormatBool(o.argoRollouts),
 	}
+}
+
+func addArgoRolloutsFlag(flags *flag.FlagSet, argoRollouts *bool) {
+	flags.BoolVar(argoRollouts, "argo-rollouts", false, "with Argo Rollouts v"+argoRolloutsVersion+": its controller, resources and kubectl plugin")
 }
 
 // newFlags makes a flag set with the two flags that choose what to build.

@@ -20,7 +20,7 @@ type process struct {
 
 // startProcess starts a child whose output goes to the end of a log file. The child inherits the open file held: the lock on
 // it is free only when all children are gone.
-func startProcess(path string, args []string, dir, logPath string, held *os.File) (*process, error) {
+func startProcess(path string, args, environment []string, dir, logPath string, held *os.File) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func startProcess(path string, args []string, dir, logPath string, held *os.File
 	cmd := exec.Command(path, args...)
 	cmd.Dir = dir
 	// Nothing of the caller's environment may change how a component behaves.
-	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + os.TempDir()}
+	cmd.Env = append([]string{"HOME=" + dir, "TMPDIR=" + os.TempDir()}, environment...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{held}
 	cmd.SysProcAttr = childAttributes()

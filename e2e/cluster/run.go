@@ -34,7 +34,7 @@ func runCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	binDir, err := build(o.version, o.source)
+	folders, err := o.build()
 	if err != nil {
 		return err
 	}
@@ -46,6 +46,13 @@ func runCommand(args []string) error {
 	o.dir = claim.dir
 	if o.auditLog == "" {
 		o.auditLog = filepath.Join(o.dir, "audit.log")
+	}
+	binDir := folders[0]
+	if len(folders) > 1 {
+		binDir = filepath.Join(o.dir, "bin")
+		if err := linkAll(binDir, folders); err != nil {
+			return err
+		}
 	}
 	c, err := newCluster(o, binDir, claim.held)
 	if err != nil {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 )
@@ -34,11 +32,11 @@ func ownStages(source string) ([]string, error) {
 	return files, nil
 }
 
-// gatherStages writes the stages to use, kwok's and our own, to one file beside the binaries.
-func gatherStages(binDir, source string) error {
+// allStages are the paths of the stages to use, kwok's and our own.
+func allStages(source string) ([]string, error) {
 	kwok, err := goTool(filepath.Join(source, "modules", "kwok"), "list", "-m", "-f", "{{.Dir}}", kwokModule)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var paths []string
 	for _, stage := range stockStages {
@@ -46,21 +44,10 @@ func gatherStages(binDir, source string) error {
 	}
 	own, err := ownStages(source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, stage := range own {
 		paths = append(paths, filepath.Join(source, stage))
 	}
-	return writeAtomically(filepath.Join(binDir, stagesFile), func(w io.Writer) error {
-		for _, path := range paths {
-			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(w, "---\n%s\n", content); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return paths, nil
 }

@@ -49,7 +49,7 @@ func startDetached(o options) ([]byte, error) {
 	}
 	o.source = source
 	// Building here shows the progress to whoever is waiting.
-	if _, err := build(o.version, o.source); err != nil {
+	if _, err := o.build(); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
