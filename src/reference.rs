@@ -56,10 +56,6 @@ fn kind(field: &JSONSchemaProps) -> String {
 
 fn limits(field: &JSONSchemaProps) -> Option<String> {
     let mut parts = Vec::new();
-    // A struct's default only repeats those of its fields.
-    if let Some(default) = field.default.as_ref().filter(|d| !d.0.is_object()) {
-        parts.push(format!("default {}", default.0));
-    }
     if let Some(max) = field.max_length.filter(|_| field.enum_.is_none()) {
         parts.push(format!("at most {max} characters"));
     }

@@ -50,6 +50,11 @@ impl Cluster {
         cluster
     }
 
+    /// Address of the API server.
+    pub fn server(&self) -> String {
+        self.facts["server"].as_str().unwrap().to_owned()
+    }
+
     /// Runs a program that came with the control plane as its administrator, which must succeed; its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(self.program(program));

@@ -36,7 +36,7 @@ impl Operator {
             .arg("--kubeconfig")
             .arg(cluster.kubeconfig())
             .arg("--binary")
-            .arg(Path::new(ROOT).join("target/debug/trackdown"))
+            .arg(Path::new(ROOT).join(std::env::var("TRACKDOWN_BIN").as_deref().unwrap_or("target/debug/trackdown")))
             .arg("--dir")
             .arg(&dir)
             .current_dir(ROOT)

@@ -80,9 +80,66 @@ pub async fn malformed_tickets_are_refused(cluster: &Arc<Cluster>) {
         let said = scene.refused(&bad, &["--validate=false"]);
         assert!(said.contains(expected), "{field}: {said}");
     }
+    let not_an_image = [
+        ("https://ghcr.io/acme/web:1", "an image has no scheme"),
+        ("ghcr.io/acme/web:", "not an image"),
+        ("ghcr.io/Acme/web:1", "the repository in small letters"),
+        ("acme/web@sha256:abc", "not an image"),
+        ("1.4.2", "only a tag"),
+        ("v2", "only a tag"),
+        (":1.4.2", "only a tag"),
+        ("latest", "only a tag"),
+    ];
+    for (image, expected) in not_an_image {
+        let mut bad = ticket("bad", "planning");
+        bad["spec"]["targets"][0]["image"] = json!(image);
+        let said = scene.refused(&bad, &[]);
+        assert!(said.contains(expected) && said.contains("spec.targets[0].image"), "{image}: {said}");
+    }
+    let digest = format!("ghcr.io/acme/web:V1@sha256:{}", "a".repeat(64));
+    for image in
+        ["nginx", "localhost:5000/web:1", "Registry.Example.COM/acme/my_web.app--x:1.4-RC1", "127.0.0.1:5000/a/b/c", &digest]
+    {
+        let mut good = ticket("good", "planning");
+        good["spec"]["targets"][0]["image"] = json!(image);
+        scene.apply(&good);
+    }
+    let mut by_id = ticket("bad", "planning");
+    by_id["spec"]["dependsOn"] = json!(["ISS-42"]);
+    assert!(scene.refused(&by_id, &[]).contains("not their ids"));
     let mut typo = ticket("bad", "planning");
     typo["spec"]["automationElegible"] = json!(true);
     assert!(scene.refused(&typo, &[]).contains("automationElegible"));
+}
+
+/// What was stored under older rules stays writable, as long as what they are about is left alone.
+pub async fn stored_tickets_stay_writable(_: &Arc<Cluster>) {
+    let own = Arc::new(Cluster::with_crds(&[]));
+    let scene = Scene::without_operator(&own, "stored-tickets", &["--set", "crds.install=false"]).await;
+    let mut crd: Value = serde_json::from_str(&scene.kubectl(&["get", "crd", "tickets.trackdown.dev", "--output=json"])).unwrap();
+    let rules = crd.clone();
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    for field in ["targets/items/properties/image", "dependsOn"] {
+        let field = crd.pointer_mut(&format!("{spec}/{field}")).unwrap().as_object_mut().unwrap();
+        assert!(field.remove("x-kubernetes-validations").is_some());
+    }
+    scene.kubectl_with(&["replace", "-f", "-"], &crd);
+    let mut old = ticket("iss-1", "planning");
+    old["spec"]["targets"][0]["image"] = json!("ghcr.io/Acme/web:");
+    old["spec"]["dependsOn"] = json!(["ISS-42"]);
+    scene.until("the older rules count", || async { scene.try_apply(&old, &[]).status.success().then_some(()) }).await;
+    let mut rules = rules;
+    rules["metadata"]["resourceVersion"] = Value::Null;
+    scene.kubectl_with(&["replace", "-f", "-"], &rules);
+    let mut new = ticket("iss-2", "planning");
+    new["spec"]["targets"][0]["image"] = json!("ghcr.io/Acme/web:");
+    scene
+        .until("the rules count", || async { (!scene.try_apply(&new, &["--dry-run=server"]).status.success()).then_some(()) })
+        .await;
+    old["spec"]["title"] = json!("another title");
+    scene.apply(&old);
+    old["spec"]["targets"][0]["image"] = json!("ghcr.io/Acme/web:2:");
+    assert!(scene.refused(&old, &[]).contains("not an image"));
 }
 
 pub async fn harmless_edits_are_not_refused(cluster: &Arc<Cluster>) {

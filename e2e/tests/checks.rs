@@ -164,7 +164,7 @@ pub async fn still_bad_after_the_rollback(cluster: &Arc<Cluster>) {
     scene.apply(&checked_ticket("iss-1", "web", &server.check("error", 1000)));
     let stalled = scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await.status.unwrap();
     assert_eq!(stalled.reason.as_deref(), Some("RollbackFailed"));
-    assert!(stalled.message.unwrap().contains("the previous images are back, but CheckWrongStatus"));
+    assert!(stalled.message.unwrap().contains("the previous images are back, with them it is the same"));
     assert_eq!((scene.image("web").await.as_str(), status_of(&scene, "iss-1").await.health), (OLD, Some(HealthState::Down)));
 }
 

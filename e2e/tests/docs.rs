@@ -1,4 +1,5 @@
-//! Every command in the documentation runs. The chart is installed cluster-wide, as the documentation tells people to.
+//! Every command in the documentation runs, one page after the other in one cluster, as somebody reads them. The chart is installed
+//! cluster-wide, as the documentation tells people to.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,13 +19,16 @@ pub async fn every_page_runs(_: &Arc<Cluster>) {
     let mut pages: Vec<_> = std::fs::read_dir(Path::new(ROOT).join("docs")).unwrap().map(|e| e.unwrap().path()).collect();
     pages.push(Path::new(ROOT).join("README.md"));
     pages.sort();
+    let kubeconfig = Path::new(ROOT).join("target/e2e/docs.kubeconfig");
+    std::fs::create_dir_all(kubeconfig.parent().unwrap()).unwrap();
+    std::fs::copy(own.kubeconfig(), &kubeconfig).unwrap();
     let mut ran = 0;
     for page in pages.iter().filter(|p| p.extension().is_some_and(|e| e == "md")) {
         let script = commands(&std::fs::read_to_string(page).unwrap());
         if script.is_empty() {
             continue;
         }
-        run(&own, page, &script, &operator);
+        run(&own, page, &script, &kubeconfig, &operator);
         ran += 1;
     }
     assert!(ran >= 5, "only {ran} pages have commands");
@@ -64,22 +68,12 @@ fn commands(page: &str) -> String {
     script
 }
 
-fn run(cluster: &Cluster, page: &Path, script: &str, operator: &Operator) {
-    let name = page.file_stem().unwrap().to_string_lossy().to_lowercase();
-    let namespace = format!("docs-{name}");
-    cluster.run("kubectl", &["create", "namespace", &namespace]);
-    let kubeconfig = Path::new(ROOT).join("target/e2e").join(format!("{namespace}.kubeconfig"));
-    std::fs::create_dir_all(kubeconfig.parent().unwrap()).unwrap();
-    std::fs::copy(cluster.kubeconfig(), &kubeconfig).unwrap();
-    let context = ["config", "set-context", "--current", "--namespace", &namespace];
-    assert!(
-        Command::new(cluster.program("kubectl")).args(context).env("KUBECONFIG", &kubeconfig).output().unwrap().status.success()
-    );
+fn run(cluster: &Cluster, page: &Path, script: &str, kubeconfig: &Path, operator: &Operator) {
     let programs: Vec<PathBuf> = vec![cluster.program("kubectl").parent().unwrap().into(), Path::new(ROOT).join("target/debug")];
     let path = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()))).unwrap();
     let output = Command::new("bash")
         .args(["-c", &format!("set -euo pipefail\n{script}")])
-        .env("KUBECONFIG", &kubeconfig)
+        .env("KUBECONFIG", kubeconfig)
         .env("PATH", path)
         .current_dir(ROOT)
         .output()

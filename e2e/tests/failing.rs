@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use trackdown::api::ticket::Ticket;
 
 use crate::harness::Scene;
@@ -83,17 +83,51 @@ async fn root_cause_is(cluster: &Arc<Cluster>, name: &str, tag: &str, reason: &s
     assert_eq!(scene.image("web").await, GOOD);
 }
 
-/// Pods that never say why: the deadline is a total, and the message counts.
+/// The commonest failure: a pod that runs and is not ready. While it lasts the ticket says until when, which pod and container, and what
+/// the kubelet says of its probe; so does its end.
 pub async fn deadline_explains_itself(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "deadline-explains-itself").await;
-    scene.workload("web", GOOD, 2).await;
+    let probe = json!({"httpGet": {"path": "/", "port": 80}});
+    let pod = json!({"containers": [{"name": "web", "image": GOOD, "readinessProbe": probe}]});
+    scene.workload_with("web", json!({"replicas": 2}), pod).await;
     let mut ticket = ready_ticket("iss-1", "web", "ghcr.io/acme/web:unready");
-    ticket["spec"]["rollout"] = json!({"maxAttempts": 1, "timeoutSeconds": 4});
+    ticket["spec"]["rollout"] = json!({"maxAttempts": 1, "timeoutSeconds": 24});
     scene.apply(&ticket);
-    let stalled = scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await;
-    let said = stalled.status.unwrap().blocked_reason.unwrap();
-    assert!(said.contains("not complete within 4 s"), "{said}");
+    let pod = scene
+        .until("a new pod runs", || async {
+            let pods = scene.kubectl(&["get", "pods", "--output=json"]);
+            let pods: Value = serde_json::from_str(&pods).unwrap();
+            let new =
+                |p: &&Value| p["spec"]["containers"][0]["image"] == "ghcr.io/acme/web:unready" && p["status"]["phase"] == "Running";
+            pods["items"].as_array().unwrap().iter().find(new).cloned()
+        })
+        .await;
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    // No kubelet is there to say it.
+    scene.kubectl_with(
+        &["create", "-f", "-"],
+        &json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": "unhealthy"}, "type": "Warning", "reason": "Unhealthy",
+            "message": "Readiness probe failed: HTTP probe failed with statuscode: 503", "lastTimestamp": "2026-01-01T00:00:00Z",
+            "involvedObject": {"kind": "Pod", "name": name, "namespace": scene.namespace, "uid": pod["metadata"]["uid"]},
+        }),
+    );
+    let says = |text: &str| {
+        ["ContainersNotReady", name, "container web", "readiness probe", "statuscode: 503"].iter().all(|part| text.contains(part))
+    };
+    let told = |t: &Ticket| t.status.as_ref().and_then(|s| s.message.as_deref()).is_some_and(says);
+    let waiting = scene.wait_ticket("iss-1", "told what it waits for", told).await.status.unwrap().waiting.unwrap();
+    assert_eq!(waiting.reason, "RollingOut");
+    let patched = scene.records("iss-1").await[0].status.as_ref().unwrap().patched_time.clone().unwrap().0;
+    let until = waiting.until.unwrap().0.duration_since(patched).as_secs();
+    assert!((19..=29).contains(&until), "{until} s after the write");
+    let stalled = scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await.status.unwrap();
+    let said = stalled.blocked_reason.unwrap();
+    assert!(said.contains("not complete within 24 s") && says(&said), "{said}");
     assert_eq!(scene.image("web").await, GOOD);
+    let described = scene.kubectl(&["describe", "ticket", "iss-1"]);
+    let times = described.matches("not complete within 24 s").count();
+    assert!(times <= 5, "{times} times (one of them the Event):\n{described}");
 }
 
 pub async fn quota_is_found(cluster: &Arc<Cluster>) {
@@ -194,7 +228,11 @@ pub async fn retry_by_annotation(cluster: &Arc<Cluster>) {
     scene.kubectl(&["annotate", "ticket", "iss-1", "--overwrite", "trackdown.dev/retry-requested=again"]);
     scene.kubectl(&["annotate", "ticket", "iss-1", "trackdown.dev/retry-requested-"]);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(scene.records("iss-1").await.len(), 2);
+    let records = scene.records("iss-1").await;
+    assert_eq!(records.len(), 2);
+    let asked = records[1].spec.requested_by.clone().unwrap();
+    assert_eq!(asked.via.as_deref(), Some("kubectl-annotate"));
+    assert_eq!(asked.reason.as_deref(), Some("retry: trackdown.dev/retry-requested=again"));
 }
 
 /// No pods are no proof of an image that has failed before.

@@ -1,7 +1,7 @@
 //! What keeps a ticket waiting: nothing is written to the workload, the ticket says why, and goes on by itself when the cause is gone.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trackdown::api::ticket::TicketState;
@@ -110,13 +110,35 @@ pub async fn dependencies(cluster: &Arc<Cluster>) {
     assert!(completed("first").await.completion_time <= completed("second").await.patched_time);
 }
 
+/// A workload that does not exist yet is watched for: nobody looks again and again, and nobody waits for the next look.
 pub async fn missing_workload(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "missing-workload").await;
     scene.apply(&ready_ticket("iss-1", "web", NEW));
     waits(&scene, "iss-1", "WorkloadNotFound", "spec.targets[web]").await;
+    let before = scene.requests_when_quiet(Duration::from_secs(2)).await.len();
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(scene.requests().len(), before, "nobody looks");
     scene.workload("web", OLD, 1).await;
+    let started = Instant::now();
     scene.wait_done("iss-1").await;
+    assert!(started.elapsed() < Duration::from_secs(8), "noticed when it was made: {:?}", started.elapsed());
     assert_eq!(scene.records("iss-1").await.len(), 1, "waiting makes no records");
+}
+
+/// What people forget: the kind, and what brings it.
+pub async fn wrong_kind(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "wrong-kind").await;
+    scene.workload_of("StatefulSet", "db", OLD, &json!({"replicas": 1}));
+    let mut ticket = ready_ticket("iss-1", "db", NEW);
+    scene.apply(&ticket);
+    waits(&scene, "iss-1", "WorkloadNotFound", "there is a StatefulSet of that name: set workloadRef.kind").await;
+    ticket["spec"]["targets"][0]["workloadRef"] = json!({"kind": "StatefulSet"});
+    scene.apply(&ticket);
+    scene.wait_done("iss-1").await;
+    let mut canary = ready_ticket("iss-2", "web", NEW);
+    canary["spec"]["targets"][0]["workloadRef"] = json!({"kind": "Rollout"});
+    scene.apply(&canary);
+    waits(&scene, "iss-2", "WorkloadKindMissing", "install Argo Rollouts").await;
 }
 
 pub async fn ambiguous_container(cluster: &Arc<Cluster>) {

@@ -91,12 +91,14 @@ impl Owner {
     }
 }
 
-/// Flux's kustomize-controller: takes over what field managers that start with `kubectl` own, then applies with force, which removes
-/// what is not in Git.
+/// Flux's kustomize-controller, as version 1.9 was seen to do it: takes over what field managers that start with `kubectl` own; of a field
+/// that it is to ignore it takes the value it finds; tries the apply, and only where that would change something applies with force, which
+/// removes what is not in Git.
 fn flux_apply(scene: &Scene, manifest: &Value) {
     let kind = manifest["kind"].as_str().unwrap();
     let kind = if kind == "Deployment" { "deployment.apps" } else { kind };
     let name = manifest["metadata"]["name"].as_str().unwrap();
+    let mut manifest = manifest.clone();
     let found = scene.try_kubectl(&["get", kind, name, "--output=json", "--show-managed-fields"], None);
     if let Ok(live) = serde_json::from_slice::<Value>(&found.stdout) {
         let managers = live["metadata"]["managedFields"].as_array().unwrap().clone();
@@ -114,10 +116,29 @@ fn flux_apply(scene: &Scene, manifest: &Value) {
             }
         }
         let patch = json!([{"op": "replace", "path": "/metadata/managedFields", "value": kept}]).to_string();
-        scene.kubectl(&["patch", kind, name, "--type=json", &format!("--field-manager={FLUX}"), "--patch", &patch]);
+        if kept != live["metadata"]["managedFields"].as_array().unwrap().as_slice() {
+            scene.kubectl(&["patch", kind, name, "--type=json", &format!("--field-manager={FLUX}"), "--patch", &patch]);
+        }
+        if let Some(container) = manifest.pointer_mut("/spec/template/spec/containers/0").filter(|c| c["image"].is_null()) {
+            container["image"] = live["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+        }
+        let tried: Value = serde_json::from_str(&flux_try(scene, &manifest, &["--dry-run=server", "--output=json"])).unwrap();
+        let applied = |object: &Value| {
+            (object["spec"].clone(), object["metadata"]["labels"].clone(), object["metadata"]["annotations"].clone())
+        };
+        // Its look, try and apply are milliseconds apart, ours are not: what changed in between is for the next sync.
+        let meanwhile = tried["metadata"]["resourceVersion"] != scene.object(kind, name)["metadata"]["resourceVersion"];
+        if applied(&tried) == applied(&live) || meanwhile {
+            return;
+        }
     }
+    flux_try(scene, &manifest, &[]);
+}
+
+fn flux_try(scene: &Scene, manifest: &Value, how: &[&str]) -> String {
     let manager = format!("--field-manager={FLUX}");
-    scene.kubectl_with(&["apply", "--server-side", "--force-conflicts", "-f", "-", &manager], manifest);
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-", &manager];
+    scene.kubectl_with(&[&apply, how].concat(), manifest)
 }
 
 const FLUX: &str = "kustomize-controller";
@@ -189,6 +210,9 @@ pub async fn git_delivers_what_fails(cluster: &Arc<Cluster>) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((flips(&scene, "web").await, scene.image("web").await.as_str(), own_writes(&scene)), (1, BAD, 0));
     owner.deploy(&scene, "web", OLD);
+    let said = scene.wait_reason("iss-1", "RevertedInGit").await.status.unwrap().blocked_reason.unwrap();
+    assert!(said.contains("ImagePullBackOff") && said.contains(&format!("has put {OLD} back")), "{said}");
+    assert!(!said.contains("back in Git"), "nothing is left to be done: {said}");
     ticket["spec"]["targets"][0]["image"] = json!(NEW);
     scene.apply(&ticket);
     scene.wait_reason("iss-1", "GitOpsOwned").await;
@@ -241,12 +265,7 @@ pub async fn consent_with_ignored_differences(cluster: &Arc<Cluster>) {
     owner.deploy(&scene, "web", OLD);
     let mut ignoring = owner.manifest("web", None);
     ignoring["metadata"]["annotations"] = json!({"trackdown.dev/write": "allow"});
-    // What `.spec.ignore` does: the field is not applied. It has to belong to somebody else first, or it would be removed.
-    let image = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-        "spec": {"template": {"spec": {"containers": [{"name": "web", "image": OLD}]}}},
-    });
-    scene.kubectl_with(&["apply", "--server-side", "-f", "-", "--field-manager=bootstrap"], &image);
+    // What `.spec.ignore` does: Git's value of the field is not applied.
     let stop = AtomicBool::new(false);
     let heal = async {
         while !stop.load(Ordering::Relaxed) {
@@ -277,6 +296,26 @@ pub async fn consent_with_ignored_differences(cluster: &Arc<Cluster>) {
     };
     futures::join!(heal, deploy);
     assert_eq!(result(&scene.records("iss-1").await[0]), "RolloutComplete");
+}
+
+/// Consent alone keeps nobody from bringing Git's image back: one write each, and the message says who and how that is ended.
+pub async fn consent_alone_is_contested(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "consent-alone").await;
+    for (name, owner, how) in [("flux", Owner::Kustomization, ".spec.ignore"), ("argo", Owner::ArgoAnnotation, "ignoreDifferences")]
+    {
+        let mut consenting = owner.manifest(name, Some(OLD));
+        consenting["metadata"]["annotations"]["trackdown.dev/write"] = json!("allow");
+        owner.sync(&scene, &consenting);
+        scene.wait_rolled_out("Deployment", name);
+        scene.apply(&ready_ticket(name, name, "ghcr.io/acme/web:never"));
+        let set = || async { (scene.image(name).await == "ghcr.io/acme/web:never").then_some(()) };
+        scene.until("the image is set", set).await;
+        owner.sync(&scene, &consenting);
+        let said = scene.wait_reason(name, "Contested").await.status.unwrap().message.unwrap();
+        assert!(said.contains(owner.shown()) && said.contains(how) && said.contains("trackdown.dev/retry-requested"), "{said}");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!((flips(&scene, name).await, scene.image(name).await.as_str()), (2, OLD), "each wrote once");
+    }
 }
 
 /// Taking back what Git delivered is Git's to do; Trackdown says what, and sees it.

@@ -143,7 +143,9 @@ pub async fn kubectl_behaves_as_expected(cluster: &Arc<Cluster>) {
     let all = scene.kubectl(&["get", "trackdown", "--output=name"]);
     assert_eq!(all.lines().count(), 2, "{all}");
     let explained = scene.kubectl(&["explain", "ticket.spec.rollout.timeoutSeconds"]);
-    assert!(explained.contains("unlike") && explained.contains("progressDeadlineSeconds"), "{explained}");
+    assert!(explained.contains("progressDeadlineSeconds") && explained.contains("Default: 300."), "{explained}");
+    let explained = scene.kubectl(&["explain", "ticket.spec.state"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(explained.contains("done -> planning, active, ready_for_qa"), "{explained}");
     let described = scene.kubectl(&["describe", "ticket", "iss-1"]);
     assert!(described.contains("RolloutStarted") && described.contains("Deployed"), "{described}");
     let workload = scene.kubectl(&["describe", "deployment.apps", "web"]);

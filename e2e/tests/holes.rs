@@ -73,7 +73,7 @@ pub async fn a_rollback_is_what_was_asked_for(cluster: &Arc<Cluster>) {
         json!({"spec": {"rollback": {"to": "another-record"}}}),
         json!({"spec": {"rollback": {"by": "mallory"}}}),
         json!({"spec": {"rollback": {"reason": "because"}}}),
-        json!({"spec": {"rollback": {"targets": ["api"]}}}),
+        json!({"spec": {"rollback": {"targets": ["web"]}}}),
         json!({"spec": {"rollback": {"request": "2"}}}),
         json!({"spec": {"rollback": null}}),
         json!({"spec": {"state": "done", "targets": [{"name": "web", "image": NEW, "workloadRef": {"name": "api"}}]}}),

@@ -14,6 +14,7 @@
 mod harness;
 
 mod admission;
+mod argo;
 mod checks;
 mod conditions;
 mod crash;
@@ -34,6 +35,7 @@ mod sequence;
 mod unheard;
 mod unusual;
 mod waiting;
+mod wording;
 mod workloads;
 
 use std::sync::Arc;
@@ -64,7 +66,7 @@ fn main() {
             scaled_to_zero_between_two_tries,
         },
         gates::{
-            each_gate_says_why_and_opens, dependencies, missing_workload, ambiguous_container, paused_workload, gitops_owner,
+            each_gate_says_why_and_opens, dependencies, missing_workload, wrong_kind, ambiguous_container, paused_workload, gitops_owner,
             replaces_guards, forbidden_write, refused_record, monitor_only, dry_run, absent_state_asks_nothing, deployed_by_ci,
         },
         midway::{
@@ -75,7 +77,12 @@ fn main() {
         unusual::{zero_replicas, recreate, max_unavailable_all, init_container_and_list, already_current},
         workloads::{
             stateful_set, daemon_set, stateful_set_comes_back, daemon_set_comes_back, broken_stateful_set_is_fixed_forward,
-            unsupported_strategies, argo_rollout, argo_rollout_is_taken_back,
+            unsupported_strategies,
+        },
+        argo::{
+            a_pause_is_told, traffic_moves, pods_fail_after_the_promotion, a_persons_abort_stands, an_analysis_fails,
+            never_back_to_what_was_not_promoted, an_invalid_spec_is_no_start, a_failure_from_before_is_noticed,
+            going_back_waits_for_a_person, a_referenced_deployment_is_no_workload, blue_green,
         },
         sequence::{in_order, third_fails_and_all_come_back, another_image_starts_over, second_round_fails_and_ends, what_cannot_be_taken_back_stops_it, comes_back_without_its_records},
         rollback::{
@@ -90,14 +97,15 @@ fn main() {
         evidence::{moved_tag, records_are_kept_within_bounds},
         gitops::{
             git_delivers, git_delivers_what_fails, owner_appears_during_the_rollout, owner_appears_before_the_rollback,
-            consent_with_ignored_differences, taken_back_through_git, state_owned_by_git, state_owned_by_ci,
+            consent_with_ignored_differences, consent_alone_is_contested, taken_back_through_git, state_owned_by_git, state_owned_by_ci,
             old_manifests_are_warned_about,
         },
+        wording::{events_name_their_attempt, a_done_ticket_is_history, unknown_targets_are_told, lists_fit_a_terminal, unreadable_tickets_are_left_alone},
         waiting::{hung_rollouts_hold_up_nobody, looks_in_vain_stay_few},
         queueing::{two_tickets_for_one_workload, many_tickets, refused_write_keeps_its_place},
         crash::{kill_at_any_moment, kill_and_undo, two_replicas_at_once, restart_writes_nothing, api_server_restarts, kill_and_recreate, refused_then_lost_then_undone},
         admission::{
-            illegal_steps_are_refused, malformed_tickets_are_refused, harmless_edits_are_not_refused, applying_twice_changes_nothing,
+            illegal_steps_are_refused, malformed_tickets_are_refused, stored_tickets_stay_writable, harmless_edits_are_not_refused, applying_twice_changes_nothing,
             rights_decide_who_may_deploy, users_cannot_write_records,
         },
         holes::{
@@ -107,7 +115,7 @@ fn main() {
         unheard::{silent_watches_are_noticed, lost_events_of_a_rollout_are_made_good, a_lost_request_is_made_good},
         docs::{every_page_runs, manifests_are_accepted},
         conditions::{parked_rolling_done_blocked},
-        program::{waits_for_its_crds, standby_takes_over, terminates_gracefully, uninstall_leaves_workloads, serves_metrics},
+        program::{waits_for_its_crds, standby_takes_over, terminates_gracefully, uninstall_leaves_workloads, serves_metrics, works_through_a_proxy},
     ];
     let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|f| name.contains(f.as_str()));
     let any = !arguments.list && tests.iter().any(|(name, _)| wanted(name));
@@ -125,5 +133,6 @@ fn main() {
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     drop(cluster);
+    argo::shut_down();
     conclusion.exit();
 }

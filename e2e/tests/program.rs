@@ -1,8 +1,15 @@
 //! The operator as a program, and the chart around it.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+
+use crate::harness::ROOT;
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
 use crate::harness::operator::Operator;
@@ -102,4 +109,56 @@ pub async fn serves_metrics(cluster: &Arc<Cluster>) {
     let audited = log.lines().filter(|l| l.contains("\"schema\":\"trackdown.audit/v1\"")).count();
     assert!(audited >= 6, "{log}");
     assert!(!log.contains("Bearer") && !log.contains("eyJ"), "no tokens in the log");
+}
+
+/// On a machine that reaches the API server through a proxy only, as `HTTPS_PROXY` says.
+pub async fn works_through_a_proxy(cluster: &Arc<Cluster>) {
+    // It runs as whoever the kubeconfig names.
+    let scene = Scene::without_operator(cluster, "through-a-proxy", &["--set", "admissionPolicy.enabled=false"]).await;
+    scene.workload("web", "ghcr.io/acme/web:1", 1).await;
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let asked_for = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked_for.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = proxy.accept().await {
+            tokio::spawn(tunnel(client, seen.clone()));
+        }
+    });
+    let log = Path::new(ROOT).join("target/e2e/through-a-proxy.log");
+    std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+    let mut operator = Command::new(Path::new(ROOT).join("target/debug/trackdown"))
+        .args(["--namespaces", &scene.namespace, "--leader-election=false", "--listen-address=127.0.0.1:0"])
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .env("HTTPS_PROXY", &address)
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&log).unwrap())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    scene.apply(&ready_ticket("iss-1", "web", "ghcr.io/acme/web:2"));
+    scene.wait_done("iss-1").await;
+    operator.kill().await.unwrap();
+    let server = cluster.server().trim_start_matches("https://").trim_end_matches('/').to_owned();
+    let asked_for = asked_for.lock().unwrap();
+    assert!(!asked_for.is_empty() && asked_for.iter().all(|to| *to == server), "{asked_for:?} instead of {server}");
+}
+
+/// One `CONNECT` of a client, and what goes to and fro after it.
+async fn tunnel(mut client: TcpStream, asked_for: Arc<Mutex<Vec<String>>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let Ok(byte) = client.read_u8().await else { return };
+        head.push(byte);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let Some(to) = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()) else { return };
+    asked_for.lock().unwrap().push(to.to_owned());
+    let Ok(mut server) = TcpStream::connect(to).await else { return };
+    if client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.is_ok() {
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    }
 }

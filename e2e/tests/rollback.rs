@@ -45,7 +45,7 @@ pub async fn to_what_ran_before(cluster: &Arc<Cluster>) {
         (asked.by.as_deref(), asked.via.as_deref(), asked.reason.as_deref()),
         (Some("alice"), Some("oncall"), Some("checkout is slow"))
     );
-    let listed = scene.kubectl(&["get", "tdep"]);
+    let listed = scene.kubectl(&["get", "tdep", "--output=wide"]);
     assert!(listed.contains("alice") && listed.contains("BEFORE"), "{listed}");
 
     // The same request again is nothing, and the ticket does not deploy by itself.
@@ -156,8 +156,16 @@ pub async fn refuses_what_it_cannot(cluster: &Arc<Cluster>) {
     scene.wait_done("iss-4").await;
     ask(&scene, "iss-4", &json!({"request": "1"}));
     scene.wait_reason("iss-4", "RollbackImpossible").await;
-    // A target that does not exist: an Event says so, and nothing else happens.
-    ask(&scene, "iss-5", &json!({"request": "1", "targets": ["nobody"]}));
+    // A target that does not exist is refused at once.
+    let typo = r#"{"spec":{"rollback":{"request":"1","targets":["nobody"]}}}"#;
+    let output = scene.try_kubectl(&["patch", "ticket", "iss-5", "--type=merge", "--patch", typo], None);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("names a target the ticket does not have"));
+    // Nothing was deployed: an Event says so, and nothing else happens.
+    let mut planned = ready_ticket("iss-6", "api", NEW);
+    planned["spec"]["state"] = json!("planning");
+    scene.apply(&planned);
+    scene.wait_reason("iss-6", "NotReady").await;
+    ask(&scene, "iss-6", &json!({"request": "1"}));
     let event = || async {
         let events = scene.kubectl(&["get", "events.events.k8s.io", "--field-selector=reason=NothingToTakeBack", "--output=name"]);
         (!events.trim().is_empty()).then_some(())

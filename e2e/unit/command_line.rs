@@ -16,6 +16,16 @@ fn every_flag_has_an_environment_variable() {
 }
 
 #[test]
+fn log_levels() {
+    for good in ["info", "warn,trackdown=debug", "off"] {
+        assert!(Cli::try_parse_from(["trackdown", "--log-level", good]).is_ok(), "{good}");
+    }
+    // A bare word would be taken for a target, and nothing else be logged.
+    let refused = Cli::try_parse_from(["trackdown", "--log-level", "info,verbose"]).unwrap_err().to_string();
+    assert!(refused.contains("\"verbose\" is no level"), "{refused}");
+}
+
+#[test]
 fn scopes() {
     let scopes = |arguments: &[&str]| Cli::parse_from([&["trackdown"], arguments].concat()).run.scopes();
     assert_eq!(scopes(&[]), [None]);

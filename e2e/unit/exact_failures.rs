@@ -195,6 +195,7 @@ async fn a_lost_reply_is_found_out_by_reading() {
             "/metadata/annotations/trackdown.dev~1deployment",
             "/metadata/annotations/argocd.argoproj.io~1tracking-id",
             "/metadata/annotations/kustomize.toolkit.fluxcd.io~1reconcile",
+            "/metadata/annotations/kustomize.toolkit.fluxcd.io~1ssa",
             "/metadata/annotations/trackdown.dev~1write",
             "/metadata/labels",
             "/spec/template/spec/containers/0/name",

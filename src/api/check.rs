@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::image;
+
 /// How healthy something is, the best first.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum HealthState {
@@ -92,7 +94,10 @@ fn default_failures() -> i32 {
 #[serde(rename_all = "camelCase")]
 pub struct JobCheck {
     /// The image to run.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"))]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new(image::SCHEME.0).message(image::SCHEME.1))]
+    #[x_kube(validation = Rule::new(image::ONLY_A_TAG.0).message(image::ONLY_A_TAG.1))]
+    #[x_kube(validation = Rule::new(image::REFERENCE.as_str()).message(image::REFERENCE_MESSAGE))]
     pub image: String,
     /// Its entry point; default: the image's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -81,7 +81,7 @@ pub struct Requester {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub via: Option<String>,
-    /// Why: the reason given with the request, else the ticket's title.
+    /// Why: the reason given with the request, or which annotation asked for a retry, else the ticket's title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,
@@ -109,13 +109,13 @@ It is no apps/v1 Deployment: `kubectl get deployments` still lists those, `kubec
     printcolumn(name = "Workload", type_ = "string", json_path = ".spec.workload.name"),
     printcolumn(name = "Result", type_ = "string", json_path = ".status.conditions[?(@.type=='Succeeded')].reason"),
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.images[0].image"),
-    printcolumn(name = "Before", type_ = "string", json_path = ".status.previousImages[0].image"),
-    printcolumn(name = "By", type_ = "string", json_path = ".spec.requestedBy.by"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Before", type_ = "string", json_path = ".status.previousImages[0].image", priority = 1),
+    printcolumn(name = "By", type_ = "string", json_path = ".spec.requestedBy.by", priority = 1),
     printcolumn(name = "Health", type_ = "string", json_path = ".status.health", priority = 1),
     printcolumn(name = "Updated", type_ = "string", json_path = ".status.replicas.updated", priority = 1),
     printcolumn(name = "Via", type_ = "string", json_path = ".spec.requestedBy.via", priority = 1),
     printcolumn(name = "Why", type_ = "string", json_path = ".spec.requestedBy.reason", priority = 1),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.spec == oldSelf.spec")
         .message("a Deployment record is immutable: change the Ticket, which makes a new attempt")
         .field_path(".spec"),
@@ -315,6 +315,10 @@ pub struct DeploymentStatus {
     /// The worst that the newest checks found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthState>,
+    /// What keeps a rollout that takes its time from being complete, as its pods or the workload's own controller report it. Absent again
+    /// once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<RootCause>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_cause: Option<RootCause>,

@@ -5,6 +5,7 @@
 pub mod check;
 pub mod condition;
 pub mod deployment;
+pub mod image;
 pub mod marker;
 pub mod ticket;
 pub mod witness;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::check::Check;
 use super::condition::Condition;
 use super::deployment::{OnFailure, Requester, unobserved};
+use super::image;
 use super::workload_ref::{ContainerImage, WorkloadKind};
 
 /// Workflow states of a ticket, in order.
@@ -119,11 +120,17 @@ pub struct Target {
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
     pub name: String,
     /// The image to run, e.g. `ghcr.io/acme/web:1.4.2`.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"))]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new(image::SCHEME.0).message(image::SCHEME.1))]
+    #[x_kube(validation = Rule::new(image::ONLY_A_TAG.0).message(image::ONLY_A_TAG.1))]
+    #[x_kube(validation = Rule::new(image::REFERENCE.as_str()).message(image::REFERENCE_MESSAGE))]
     pub image: String,
     /// Deploy only if this image runs now: a guard against replaying an old ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"))]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new(image::SCHEME.0).message(image::SCHEME.1))]
+    #[x_kube(validation = Rule::new(image::ONLY_A_TAG.0).message(image::ONLY_A_TAG.1))]
+    #[x_kube(validation = Rule::new(image::REFERENCE.as_str()).message(image::REFERENCE_MESSAGE))]
     pub replaces: Option<String>,
     /// The workload, if it is no Deployment of the target's name in the ticket's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,8 +230,9 @@ pub enum Order {
 #[derive(Clone, Debug, Deserialize, Eq, Hash, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSettings {
-    /// Seconds from the change of the workload until an unfinished rollout counts as failed. A total for the whole rollout, unlike
-    /// `progressDeadlineSeconds` of `apps/v1`, which starts again with every bit of progress.
+    /// Seconds from the change of the workload until a rollout whose pods do not all run counts as failed: a total, unlike
+    /// `progressDeadlineSeconds` of `apps/v1`, which starts again with every bit of progress. Health checks have as long again, and so
+    /// has a rollback.
     #[serde(default = "default_timeout")]
     #[schemars(range(min = 1, max = 86400))]
     pub timeout_seconds: i32,
@@ -302,6 +310,17 @@ fn transition_message() -> String {
     )
 }
 
+/// A list of names of objects.
+const TICKET_NAMES: &str = r"self.all(name, name.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'))";
+const TICKET_NAMES_MESSAGE: &str =
+    "these are names of tickets, as kubectl get tickets lists them, in small letters: not their ids, such as ISS-42";
+
+/// A new or changed request for a rollback names targets of the ticket. One that stands there already keeps nobody from removing a target.
+const ROLLBACK_TARGETS: &str = "!has(self.spec.rollback) || !has(self.spec.rollback.targets) \
+|| (oldSelf.hasValue() && has(oldSelf.value().spec.rollback) && oldSelf.value().spec.rollback == self.spec.rollback) \
+|| (has(self.spec.targets) && self.spec.rollback.targets.all(name, self.spec.targets.exists(target, target.name == name)))";
+const ROLLBACK_TARGETS_MESSAGE: &str = "names a target the ticket does not have: use names of spec.targets";
+
 /// What is wanted: a unit of work, the state asked for, and what to deploy.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -322,15 +341,19 @@ Trackdown never writes spec.",
     printcolumn(name = "Eligible", type_ = "boolean", json_path = ".spec.automationEligible"),
     printcolumn(name = "Targets", type_ = "string", json_path = ".status.deployedTargets"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Requested", type_ = "string", json_path = ".spec.state", priority = 1),
     printcolumn(name = "By", type_ = "string", json_path = ".status.transitionedBy", priority = 1),
     printcolumn(name = "Via", type_ = "string", json_path = ".status.history[0].via", priority = 1),
     printcolumn(name = "Title", type_ = "string", json_path = ".spec.title", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     validation = Rule::new(transition_rule())
         .message(Message::Expression(transition_message()))
         .field_path(".spec.state"),
+    validation = Rule::new(ROLLBACK_TARGETS)
+        .message(ROLLBACK_TARGETS_MESSAGE)
+        .field_path(".spec.rollback.targets")
+        .optional_old_self(true),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TicketSpec {
@@ -338,9 +361,6 @@ pub struct TicketSpec {
     #[schemars(length(min = 1, max = 256))]
     pub title: String,
     /// The state asked for; `status.state` is where the ticket is. Absent asks for nothing and is never a transition.
-    /// Legal: forward any number of steps up to `ready_for_deployment`; `done` by hand from `ready_for_qa` or
-    /// `ready_for_deployment`; `won_t_do` from any open state; back to any earlier one; from `done` or `won_t_do` to any open
-    /// state but `ready_for_deployment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxLength" = 32))]
     pub state: Option<TicketState>,
@@ -372,10 +392,11 @@ pub struct TicketSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["system".into(), "key".into()]))]
     pub links: Vec<Link>,
-    /// Names of tickets of this namespace that must be `done` first.
+    /// Names of tickets of this namespace (`metadata.name`, not their ids) that must be `done` first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new(TICKET_NAMES).message(TICKET_NAMES_MESSAGE))]
     pub depends_on: Vec<String>,
     /// A person has taken over: Trackdown stops at once and leaves everything as it is.
     #[serde(default)]
@@ -537,6 +558,11 @@ pub struct TargetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub failure_namespace: Option<String>,
+    /// Name of the ticket of this namespace that has deployed other images to this workload since. Whether those still run is not
+    /// followed: the workload itself tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub superseded_by: Option<String>,
 }
 
 /// One transition.
@@ -582,7 +608,7 @@ pub struct Waiting {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub on: Option<String>,
-    /// When the wait ends by itself.
+    /// When the wait ends by itself; of a rollout under way: when it counts as failed at the latest, to within seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
 }
@@ -647,10 +673,15 @@ pub struct TicketStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub last_handled_rollback: Option<String>,
-    /// How many of the targets run what the ticket asks for, e.g. `2/3`.
+    /// How many of the targets were deployed as the ticket asks, e.g. `2/3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub deployed_targets: Option<String>,
+    /// What the ticket asks for and nobody can do: names that mean none of its targets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 512)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub warnings: Vec<String>,
     /// Where each target is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -21,6 +21,18 @@ pub enum WorkloadKind {
 }
 
 impl WorkloadKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Rollout];
+
+    /// What brings the kind to a cluster.
+    #[must_use]
+    pub fn project(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => "Kubernetes",
+            Self::Rollout => "Argo Rollouts",
+        }
+    }
+
     /// The API group and version it is read and written at.
     #[must_use]
     pub fn api_version(self) -> &'static str {

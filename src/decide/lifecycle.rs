@@ -1,10 +1,11 @@
 //! The workflow state of a ticket: what is asked for in `spec.state` is taken into `status.state`, with history.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, Time};
 use kube::ResourceExt;
 use serde_json::Value;
 
+use super::retry;
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Requester;
 use crate::api::ticket::{StateMetadata, TargetStatus, Ticket, TicketState, TicketStatus, Transition};
@@ -83,20 +84,24 @@ pub fn new_request(entry: &mut TargetStatus) {
         entry.record = None;
         entry.result = None;
         entry.message = None;
+        entry.superseded_by = None;
         entry.rollback = None;
     }
 }
 
-/// Who asked for the deployment, and why.
+/// Who asked for the deployment of the target, and why.
 #[must_use]
-pub fn requester(ticket: &Ticket) -> Requester {
+pub fn requester(ticket: &Ticket, target: &str) -> Requester {
+    if let Some(retry) = retry::requester(ticket, target) {
+        return retry;
+    }
     let asked = ticket.status.iter().flat_map(|s| &s.history).find(|t| t.to == TicketState::ReadyForDeployment);
     let asked = asked.cloned().filter(|t| t.by.as_deref() != Some(FIELD_MANAGER) && t.source.as_deref() != Some(ROLLBACK_SOURCE));
     let title = || Some(ticket.spec.title.clone());
     match asked {
         Some(asked) => Requester { by: asked.by, via: asked.via, reason: asked.reason.or_else(title) },
         // The ticket was ready before: whoever changed the targets asked.
-        None => Requester { by: None, via: manager_of(ticket, &["f:targets"]), reason: title() },
+        None => Requester { by: None, via: manager_of(ticket, &["f:spec", "f:targets"]), reason: title() },
     }
 }
 
@@ -113,7 +118,7 @@ fn record_deployment_by_hand(status: &mut TicketStatus, ticket: &Ticket, to: Tic
 
 /// Claims count only if they came with the state: text that already stood there at the last transition is not this one's.
 fn attribution(status: &TicketStatus, ticket: &Ticket) -> Attribution {
-    let via = manager_of(ticket, &["f:state"]);
+    let via = manager_of(ticket, &["f:spec", "f:state"]);
     let claimed = ticket.spec.state_metadata.as_ref().map(claims).unwrap_or_default();
     let last = status.history.iter().map(|t| (&t.by, &t.reason, &t.source)).find(|(by, reason, source)| {
         let own = by.as_deref() == Some(FIELD_MANAGER) || source.as_deref() == Some(ROLLBACK_SOURCE);
@@ -130,12 +135,18 @@ fn claims(meta: &StateMetadata) -> (Option<String>, Option<String>, Option<Strin
     (meta.transitioned_by.clone(), meta.transition_reason.clone(), meta.automation_source.clone())
 }
 
-/// Field manager of a field of the spec: the newest of those that own it.
+/// Field manager of a field: the newest of those that own it.
 #[must_use]
 pub fn manager_of(ticket: &Ticket, path: &[&str]) -> Option<String> {
+    last_written(ticket, path).and_then(|entry| entry.manager.clone())
+}
+
+/// The newest of the managers that own a field.
+#[must_use]
+pub fn last_written<'a>(ticket: &'a Ticket, path: &[&str]) -> Option<&'a ManagedFieldsEntry> {
     let owners = ticket.managed_fields().iter().filter(|entry| {
-        let spec = entry.fields_v1.as_ref().and_then(|f| f.0.get("f:spec"));
-        spec.and_then(|spec| path.iter().try_fold(spec, |fields, field| fields.get(field))).is_some_and(Value::is_object)
+        let all = entry.fields_v1.as_ref().map(|f| &f.0);
+        all.and_then(|all| path.iter().try_fold(all, |fields, field| fields.get(field))).is_some_and(Value::is_object)
     });
-    owners.max_by_key(|entry| entry.time.as_ref().map(|t| t.0)).and_then(|entry| entry.manager.clone())
+    owners.max_by_key(|entry| entry.time.as_ref().map(|t| t.0))
 }

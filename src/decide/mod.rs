@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod gates;
 pub mod images;
 pub mod lifecycle;
+pub mod lineage;
 pub mod notices;
 pub mod policy;
 pub mod preflight;
@@ -16,6 +17,7 @@ pub mod request;
 pub mod retry;
 pub mod status;
 pub mod ticket;
+pub mod warnings;
 
 #[cfg(test)]
 mod tests;

@@ -15,22 +15,26 @@ pub struct Notice {
     pub reason: String,
     /// A sentence. No times or counts in it that would make every Event a new one.
     pub note: String,
+    /// The record it is about.
+    pub record: Option<String>,
 }
 
 /// What happened between two statuses.
 #[must_use]
 pub fn between(before: &TicketStatus, after: &TicketStatus) -> Vec<Notice> {
-    let notice = |warning, reason: &str, note: String| Notice { warning, reason: reason.to_owned(), note };
+    let notice = |warning, reason: &str, note: String| Notice { warning, reason: reason.to_owned(), note, record: None };
     let mut notices = Vec::new();
     for entry in &after.targets {
         let old = before.targets.iter().find(|e| e.name == entry.name);
         if old.map_or(0, |e| e.attempt) < entry.attempt {
             let record = entry.record.as_deref().unwrap_or_default();
             let what = if entry.rollback.is_some() { "RollbackStarted" } else { "RolloutStarted" };
-            notices.push(notice(false, what, format!("{}: attempt {} (tdep/{record})", entry.name, entry.attempt)));
+            let note = format!("{}: attempt {} (tdep/{record})", entry.name, entry.attempt);
+            notices.push(Notice { record: entry.record.clone(), ..notice(false, what, note) });
         }
         if let Some(failure) = new_failure(old, entry) {
-            notices.push(notice(true, failure, format!("{}: {}", entry.name, entry.message.as_deref().unwrap_or_default())));
+            let note = format!("{}: {}", entry.name, entry.message.as_deref().unwrap_or_default());
+            notices.push(Notice { record: entry.record.clone(), ..notice(true, failure, note) });
         }
     }
     let course = |s: &TicketStatus| s.targets.iter().map(|e| (e.rollback.clone(), e.stop, e.result.clone())).collect::<Vec<_>>();
@@ -38,6 +42,9 @@ pub fn between(before: &TicketStatus, after: &TicketStatus) -> Vec<Notice> {
     if asked && course(before) == course(after) {
         let note = "spec.rollback asks for nothing new that could be done: no such target, nothing deployed, or taken back already";
         notices.push(notice(true, "NothingToTakeBack", note.to_owned()));
+    }
+    for warning in after.warnings.iter().filter(|w| !before.warnings.contains(w)) {
+        notices.push(notice(true, "UnknownTarget", warning.clone()));
     }
     let done = |s: &TicketStatus| s.state == Some(TicketState::Done) && s.deployed_by.as_deref() == Some(FIELD_MANAGER);
     if done(after) && !done(before) {

@@ -1,12 +1,12 @@
 //! Looking before writing: may this workload be changed now, and to what exactly.
 
 use super::gates::Obstacle;
-use super::images::all_same_or_pinned;
+use super::images::{all_same_or_pinned, same_or_pinned};
 use super::reason::{GITOPS_OWNED, SUCCEEDED, WORKLOAD_HELD};
 use super::request::ResolvedTarget;
 use crate::api::condition::{ConditionStatus, find_condition};
 use crate::api::deployment::{Action, Base, Deployment};
-use crate::api::workload_ref::{ContainerImage, WorkloadKind};
+use crate::api::workload_ref::{ContainerImage, Workload, WorkloadKind};
 use crate::workload::view::WorkloadView;
 
 /// What is known of the record that the workload's marker names.
@@ -16,6 +16,8 @@ pub enum Holder {
     Nobody,
     /// A live read found the record.
     Record(Box<Deployment>),
+    /// The same, and its ticket is gone: it is being ended.
+    Orphan(Box<Deployment>),
     /// A live read says it does not exist.
     Gone,
     /// It could not be read: the workload counts as held.
@@ -26,7 +28,7 @@ impl Holder {
     /// Whether the record is known to have ended well.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        matches!(self, Self::Record(r) if succeeded(r))
+        matches!(self, Self::Record(r) | Self::Orphan(r) if succeeded(r))
     }
 }
 
@@ -74,6 +76,7 @@ pub struct Asker<'a> {
 /// What is in the way, for people.
 pub fn check(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: &Holder) -> Result<Plan, Obstacle> {
     supported(view)?;
+    valid(view)?;
     let containers = containers(target, view)?;
     separate(asker, target, view, &containers)?;
     free(asker, target, view, holder)?;
@@ -100,6 +103,12 @@ pub fn check(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, hol
         writable(&images, view)?;
     }
     Ok(Plan { action, images, base: base(view) })
+}
+
+/// The images that run and are to stay in the containers the target is about, if that can be told.
+#[must_use]
+pub fn good_images(target: &ResolvedTarget, view: &WorkloadView) -> Vec<ContainerImage> {
+    view.good_images_of(&live_images(target, view))
 }
 
 /// The images as they are in the containers the target is about, if that can be told.
@@ -153,9 +162,26 @@ fn base(view: &WorkloadView) -> Base {
 }
 
 fn supported(view: &WorkloadView) -> Result<(), Obstacle> {
-    let Some(why) = &view.unsupported else { return Ok(()) };
+    let referenced = view.referenced_by.as_ref().map(|rollout| {
+        format!(
+            "Rollout {rollout} of Argo Rollouts takes its pod template from it (spec.workloadRef) and rolls that out by itself, where \
+             Trackdown cannot follow it; give the Rollout a template of its own, and name the Rollout"
+        )
+    });
+    let Some(why) = view.unsupported.as_ref().or(referenced.as_ref()) else { return Ok(()) };
     let message = format!("{} cannot be rolled out: {why}", view.workload);
     Err(Obstacle::unwatched("UnsupportedWorkload", message).on(view.workload.to_string()))
+}
+
+/// What its controller does not carry out as it stands, it does not carry out with other images either.
+fn valid(view: &WorkloadView) -> Result<(), Obstacle> {
+    if let Some(why) = view.unpromoted.as_ref().and_then(|u| u.unread.as_ref()) {
+        let message = format!("{}: which images are promoted cannot be read: {why}", view.workload);
+        return Err(Obstacle::unwatched("WorkloadUnreadable", message).on(view.workload.to_string()));
+    }
+    let Some(why) = &view.invalid else { return Ok(()) };
+    let message = format!("{} cannot be rolled out before its spec is corrected: {why}", view.workload);
+    Err(Obstacle::watching("WorkloadInvalid", message, &view.workload).on(view.workload.to_string()))
 }
 
 /// Images in a sentence: the image, or each container's where they differ.
@@ -170,13 +196,16 @@ fn text(images: &[ContainerImage]) -> String {
 /// that attempt would have gone back to. So a bad image is never anybody's "previous", whatever became of the attempt that set it.
 #[must_use]
 pub fn previous_images(view: &WorkloadView, like: &[ContainerImage], holder: &Holder) -> Vec<ContainerImage> {
-    let mut previous = view.images_of(like);
+    let mut previous = view.good_images_of(like);
     let Some(marker) = view.marker().filter(|m| !m.succeeded && !holder.succeeded()) else { return previous };
-    if !all_same_or_pinned(&marker.set, &view.images_of(&marker.set)) {
+    // What is promoted may be what failed, also while the template shows something else.
+    if view.unpromoted.is_none() && !all_same_or_pinned(&marker.set, &view.images_of(&marker.set)) {
         return previous;
     }
     for image in &mut previous {
-        if let Some(undo) = marker.undo.iter().find(|u| u.container == image.container) {
+        let is_there = |i: &&ContainerImage| i.container == image.container;
+        let failed = marker.set.iter().find(is_there).is_some_and(|set| same_or_pinned(&set.image, &image.image));
+        if let Some(undo) = marker.undo.iter().find(is_there).filter(|_| failed) {
             image.image.clone_from(&undo.image);
         }
     }
@@ -221,30 +250,42 @@ fn separate(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, own:
     Ok(())
 }
 
+/// That another ticket has the workload, or is on its way to it: whichever is found out first, it is said once.
+#[must_use]
+pub fn comes_first(workload: &Workload, ticket: &str) -> String {
+    format!("{workload}: ticket {ticket} comes first; this one follows")
+}
+
 /// Another attempt that is not finished holds the workload; an earlier one of this very target gives way.
 fn free(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: &Holder) -> Result<(), Obstacle> {
-    match holder {
-        Holder::Nobody | Holder::Gone => Ok(()),
-        Holder::Record(r) if finished(r) && view.rolling.is_none() => Ok(()),
-        Holder::Record(r) if finished(r) => {
-            let name = r.metadata.name.clone().unwrap_or_default();
-            let message = format!("{} is just being let go by tdep/{name}", view.workload);
-            Err(Obstacle { moving: true, ..Obstacle::unwatched(WORKLOAD_HELD, message).on(format!("tdep/{name}")) })
-        }
-        Holder::Record(r) if r.spec.ticket.uid == asker.ticket_uid && r.spec.target == target.name => Ok(()),
-        Holder::Record(r) => {
-            let name = r.metadata.name.clone().unwrap_or_default();
-            let message =
-                format!("{} is being rolled out by ticket {} (tdep/{name}); this one follows", view.workload, r.spec.ticket.name);
-            let obstacle = Obstacle::parked(WORKLOAD_HELD, message).on(format!("ticket/{}", r.spec.ticket.name));
-            Err(Obstacle { moving: true, ..obstacle })
-        }
+    let own = |r: &Deployment| r.spec.ticket.uid == asker.ticket_uid && r.spec.target == target.name;
+    let (record, orphaned) = match holder {
+        Holder::Nobody | Holder::Gone => return Ok(()),
         Holder::Unknown(error) => {
             let name = view.marker().map(|m| m.record).unwrap_or_default();
             let message = format!("{} counts as held: its record tdep/{name} cannot be read: {error}", view.workload);
-            Err(Obstacle::unwatched(WORKLOAD_HELD, message).on(format!("tdep/{name}")))
+            return Err(Obstacle::unwatched(WORKLOAD_HELD, message).on(format!("tdep/{name}")));
         }
-    }
+        Holder::Record(r) | Holder::Orphan(r) if finished(r) && view.rolling.is_none() => return Ok(()),
+        Holder::Record(r) if !finished(r) && own(r) => return Ok(()),
+        Holder::Record(r) => (r, false),
+        Holder::Orphan(r) => (r, true),
+    };
+    let name = record.metadata.name.as_deref().unwrap_or_default();
+    let ticket = &record.spec.ticket.name;
+    let (message, on) = if orphaned {
+        let message = format!(
+            "the rollout of {} by tdep/{name} is being ended, as its ticket {ticket} is gone; this one follows",
+            view.workload
+        );
+        (message, format!("tdep/{name}"))
+    } else if own(record) {
+        (format!("{} is just being let go by tdep/{name}", view.workload), format!("tdep/{name}"))
+    } else {
+        (comes_first(&view.workload, ticket), format!("ticket/{ticket}"))
+    };
+    // One that has just ended says the same, and is let go in a moment.
+    Err(Obstacle { moving: true, recheck: finished(record), ..Obstacle::parked(WORKLOAD_HELD, message).on(on) })
 }
 
 /// The workload runs the image already: that is success only if it really runs.
@@ -253,7 +294,8 @@ fn healthy(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstacl
         return Ok(());
     }
     // No counts: they move, and each would be one more write.
-    let message = format!("{} is set to {} already, but is not healthy: this ends when it is", view.workload, text(images));
+    let says = view.progress.as_ref().map(|p| format!(" ({}: {})", p.reason, p.message)).unwrap_or_default();
+    let message = format!("{} is set to {} already, but is not healthy{says}: this ends when it is", view.workload, text(images));
     let obstacle = if view.foreign_owner().is_some() {
         Obstacle::watching("NotHealthy", message, &view.workload)
     } else {
@@ -282,7 +324,7 @@ fn writable(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstac
 
 fn replaces(target: &ResolvedTarget, live: &[ContainerImage]) -> Result<(), Obstacle> {
     let Some(expected) = &target.replaces else { return Ok(()) };
-    match live.iter().find(|l| !super::images::same_or_pinned(expected, &l.image)) {
+    match live.iter().find(|l| !same_or_pinned(expected, &l.image)) {
         None => Ok(()),
         Some(other) => Err(Obstacle::unwatched(
             "ReplacesMismatch",

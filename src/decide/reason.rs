@@ -81,6 +81,9 @@ pub const RESULTS: [&str; 13] = [
     ROLLBACK_REQUIRES_GIT,
 ];
 
+/// Ticket result: Git has put the images back that only Git could put back.
+pub const REVERTED_IN_GIT: &str = "RevertedInGit";
+
 /// Ticket result: the retry was dropped, because the workload no longer shows what the rollback restored.
 pub const WORKLOAD_MOVED_ON: &str = "WorkloadMovedOn";
 

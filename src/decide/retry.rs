@@ -3,8 +3,10 @@
 use kube::ResourceExt;
 
 use super::{lifecycle, reason};
-use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus};
-use crate::api::{RETRY_ANNOTATION, TARGET_RETRY_PREFIX};
+use crate::api::condition::bounded;
+use crate::api::deployment::Requester;
+use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus, Transition};
+use crate::api::{FIELD_MANAGER, RETRY_ANNOTATION, TARGET_RETRY_PREFIX};
 
 /// Longest token that is told apart from others, in characters.
 const TOKEN_MAX: usize = 1024;
@@ -42,6 +44,25 @@ fn take_in_for_all(status: &mut TicketStatus, ticket: &Ticket, fresh: bool) -> b
     }
     status.last_handled_retry = Some(token);
     !fresh
+}
+
+/// Who asked for a retry of the target, if neither the deployment nor something else was asked for since.
+#[must_use]
+pub fn requester(ticket: &Ticket, target: &str) -> Option<Requester> {
+    // A retry may itself move the ticket back to ready.
+    let asked = |t: &&Transition| t.to == TicketState::ReadyForDeployment && t.by.as_deref() != Some(FIELD_MANAGER);
+    let ready = ticket.status.iter().flat_map(|s| &s.history).find(asked).map(|t| t.time.0);
+    let targets = lifecycle::last_written(ticket, &["f:spec", "f:targets"]).and_then(|e| e.time.as_ref()).map(|t| t.0);
+    let since = ready.max(targets)?;
+    let own = format!("{TARGET_RETRY_PREFIX}{target}");
+    let asked = [own.as_str(), RETRY_ANNOTATION].into_iter().filter_map(|annotation| {
+        let token = token(ticket, annotation)?;
+        let written = lifecycle::last_written(ticket, &["f:metadata", "f:annotations", &format!("f:{annotation}")])?;
+        let time = written.time.as_ref().map(|t| t.0).filter(|time| *time > since)?;
+        Some((time, written.manager.clone(), format!("retry: {annotation}={token}")))
+    });
+    let (_, via, reason) = asked.max_by_key(|(time, ..)| *time)?;
+    Some(Requester { by: None, via, reason: Some(bounded(&reason)) })
 }
 
 /// An attempt in flight is what was asked for already; it only gets its tries back.

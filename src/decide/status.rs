@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::gates::Obstacle;
 use super::reason::{self, DEPLOYABLE, DEPLOYED, RECONCILING, STALLED, TAKEN_BACK};
+use super::record::{deadline, sentence};
 use crate::api::condition::{Condition, ConditionStatus, MESSAGE_MAX, bounded, bounded_to, find_condition, set_condition};
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus, Waiting};
@@ -21,8 +22,8 @@ pub enum Situation {
         /// The record's message.
         message: String,
     },
-    /// An attempt is in flight: reason and message.
-    InFlight((&'static str, String)),
+    /// An attempt is in flight.
+    InFlight(Progress),
     /// It was rolled back and will be tried again.
     BackingOff {
         /// When.
@@ -50,6 +51,27 @@ pub enum Situation {
     },
 }
 
+/// What is known of an attempt in flight.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// One `CamelCase` word.
+    pub reason: &'static str,
+    /// What is going on.
+    pub message: String,
+    /// The record that tells more.
+    pub record: Option<String>,
+    /// When it counts as failed, as far as that is known.
+    pub deadline: Option<Timestamp>,
+}
+
+impl Progress {
+    /// Something is going on, with no more known than that.
+    #[must_use]
+    pub fn of((reason, message): (&'static str, String)) -> Self {
+        Self { reason, message, record: None, deadline: None }
+    }
+}
+
 impl Situation {
     /// Whether something is still to come by itself.
     #[must_use]
@@ -60,14 +82,19 @@ impl Situation {
 
 /// What an attempt in flight says, from its record; `well`: while nothing is unusual.
 #[must_use]
-pub fn in_flight_text(record: &Deployment, well: (&'static str, String)) -> (&'static str, String) {
-    let succeeded = record.status.as_ref().and_then(|s| find_condition(&s.conditions, reason::SUCCEEDED));
-    match succeeded {
+pub fn in_flight(record: &Deployment, (reason, well): (&'static str, String)) -> Progress {
+    let status = record.status.as_ref();
+    let succeeded = status.and_then(|s| find_condition(&s.conditions, reason::SUCCEEDED));
+    let (reason, message) = match succeeded {
         Some(c) if c.reason == reason::ROLLING_BACK => (reason::ROLLING_BACK, c.message.clone()),
         Some(c) if c.reason == reason::VERIFYING => (reason::VERIFYING, c.message.clone()),
         Some(c) if c.reason == reason::WRITE_REFUSED => (reason::WRITE_REFUSED, c.message.clone()),
-        _ => well,
-    }
+        _ => match status.and_then(|s| s.waiting_for.as_ref()) {
+            Some(cause) => (reason, format!("{well}: {}", sentence(cause))),
+            None => (reason, well),
+        },
+    };
+    Progress { reason, message, record: record.metadata.name.clone(), deadline: deadline(record) }
 }
 
 /// What an attempt says while it goes well. No numbers that move: each would be one more write.
@@ -78,11 +105,15 @@ pub fn rolling_text(entry: &TargetStatus, image: &str) -> (&'static str, String)
 
 /// Writes reason, message, waiting and conditions.
 pub fn project(status: &mut TicketStatus, ticket: &Ticket, situations: &[(String, Situation)], now: Timestamp) {
-    let summary = summary(status, ticket, situations);
+    let mut summary = summary(status, ticket, situations);
+    keep_until(&mut summary, status.waiting.as_ref());
     status.reason = Some(summary.reason.clone());
     status.message = Some(bounded(&summary.message));
     status.waiting = summary.waiting;
-    let deployed = situations.iter().filter(|(_, s)| matches!(s, Situation::Deployed { .. })).count();
+    // What a rollback has not begun to take back is still deployed.
+    let done = status.state == Some(TicketState::Done);
+    let stands = |s: &Situation| matches!(s, Situation::Deployed { .. }) || (done && matches!(s, Situation::Held(_)));
+    let deployed = situations.iter().filter(|(_, s)| stands(s)).count();
     status.deployed_targets = (!situations.is_empty()).then(|| format!("{deployed}/{}", situations.len()));
     let stalled = summary.blocked.is_some();
     status.blocked_reason = summary.blocked.as_deref().map(bounded).or_else(|| ticket.spec.blocked_reason.clone());
@@ -105,7 +136,13 @@ pub fn project(status: &mut TicketStatus, ticket: &Ticket, situations: &[(String
         None => set(DEPLOYABLE, ConditionStatus::True, "Ready", "nothing is in the way"),
         Some((why, text)) => set(DEPLOYABLE, ConditionStatus::False, why, text),
     }
-    set(DEPLOYED, summary.deployed, &summary.reason, &summary.message);
+    // The message stands above; each repetition would be one more line of the same in `kubectl describe`.
+    let deployed = match summary.deployed {
+        ConditionStatus::True => "what the ticket asked for was deployed",
+        ConditionStatus::False => "what the ticket asks for is not deployed",
+        ConditionStatus::Unknown => "it is being rolled out",
+    };
+    set(DEPLOYED, summary.deployed, &summary.reason, deployed);
     if summary.reconciling {
         set(RECONCILING, ConditionStatus::True, &summary.reason, &summary.message);
     }
@@ -117,6 +154,22 @@ pub fn project(status: &mut TicketStatus, ticket: &Ticket, situations: &[(String
         STALLED => stalled,
         _ => true,
     });
+}
+
+/// The difference, in seconds, up to which two times of one deadline are the same: one was told before the write, one after it.
+const SAME_DEADLINE: i64 = 5;
+
+/// A time that is told is not told again because a better guess of the same is known.
+fn keep_until(summary: &mut Summary, told: Option<&Waiting>) {
+    let (Some(waiting), Some(told)) = (&mut summary.waiting, told) else { return };
+    let same = match (&waiting.until, &told.until) {
+        (Some(new), Some(old)) => (new.0.as_second() - old.0.as_second()).abs() <= SAME_DEADLINE,
+        (None, Some(_)) => summary.reconciling,
+        _ => false,
+    };
+    if same && waiting.reason == told.reason && waiting.on == told.on {
+        waiting.until.clone_from(&told.until);
+    }
 }
 
 /// Text from tickets, pods and the API server, cut to what the schema takes.
@@ -158,8 +211,8 @@ fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situat
     // A rollback that has not begun leaves the ticket where it is, but is the thing to know.
     if state == TicketState::Done && !situations.iter().any(|(_, s)| matches!(s, Situation::Held(_))) {
         let message = match &status.deployed_by {
-            Some(by) => format!("deployed by {by}"),
-            None => "done".to_owned(),
+            Some(by) => format!("deployed by {by}{}", replaced(status)),
+            None => by_hand(status),
         };
         let deployed = if status.deployed_by.is_some() { ConditionStatus::True } else { ConditionStatus::False };
         let reason = if status.deployed_by.is_some() { "Deployed" } else { "Done" };
@@ -173,7 +226,7 @@ fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situat
             blocked: None,
         };
     }
-    in_flight(situations)
+    under_way(situations)
         .or_else(|| backing_off(situations))
         .or_else(|| held(state, situations))
         .or_else(|| failed(situations))
@@ -182,18 +235,52 @@ fn summary(status: &TicketStatus, ticket: &Ticket, situations: &[(String, Situat
         .unwrap_or_else(|| nothing_asked(state, ticket, situations))
 }
 
-fn in_flight(situations: &[(String, Situation)]) -> Option<Summary> {
+/// What has been deployed to the same workloads since.
+fn replaced(status: &TicketStatus) -> String {
+    let since = |e: &TargetStatus| e.superseded_by.as_ref().map(|by| format!("; since then ticket {by} has deployed {}", e.name));
+    status.targets.iter().filter_map(since).collect()
+}
+
+/// Done, and nobody said who deployed.
+fn by_hand(status: &TicketStatus) -> String {
+    let newest = status.history.first();
+    let who = |label: &str, name: Option<&String>| name.map_or(String::new(), |name| format!(" {label} {name}"));
+    let (by, via) = (newest.and_then(|t| t.by.as_ref()), newest.and_then(|t| t.via.as_ref()));
+    format!(
+        "closed by hand{}{}: nobody said who deployed (spec.stateMetadata.deployedBy), Trackdown did not",
+        who("by", by),
+        who("via", via)
+    )
+}
+
+fn under_way(situations: &[(String, Situation)]) -> Option<Summary> {
+    let in_flight = || {
+        situations.iter().filter_map(|(_, s)| match s {
+            Situation::InFlight(progress) => Some(progress),
+            _ => None,
+        })
+    };
     let (reason, message) = tell(situations, |s| match s {
-        Situation::InFlight((reason, message)) => Some(((*reason).to_owned(), message.clone())),
+        Situation::InFlight(progress) => Some((progress.reason.to_owned(), progress.message.clone())),
         _ => None,
     })?;
-    let waiting = (reason == reason::WRITE_REFUSED).then(|| Waiting {
+    let refused = reason == reason::WRITE_REFUSED;
+    let waiting = Waiting {
         reason: reason.clone(),
-        message: bounded(&message),
-        ..Waiting::default()
-    });
-    let in_the_way = waiting.as_ref().map(|w| (w.reason.clone(), w.message.clone()));
-    Some(Summary { reason, message, waiting, in_the_way, deployed: ConditionStatus::Unknown, reconciling: true, blocked: None })
+        message: if refused { bounded(&message) } else { "until then, at the latest, it has ended or counts as failed".to_owned() },
+        on: in_flight().find_map(|p| p.record.as_ref()).map(|record| format!("tdep/{record}")),
+        until: in_flight().filter_map(|p| p.deadline).min().map(Time),
+    };
+    let in_the_way = refused.then(|| (waiting.reason.clone(), waiting.message.clone()));
+    Some(Summary {
+        reason,
+        message,
+        waiting: Some(waiting),
+        in_the_way,
+        deployed: ConditionStatus::Unknown,
+        reconciling: true,
+        blocked: None,
+    })
 }
 
 fn backing_off(situations: &[(String, Situation)]) -> Option<Summary> {
@@ -291,7 +378,7 @@ fn failed(situations: &[(String, Situation)]) -> Option<Summary> {
     };
     Some(Summary {
         blocked: Some(message.clone()),
-        in_the_way: Some((reason.clone(), message.clone())),
+        in_the_way: Some((reason.clone(), "automation is off since the last failure: see status.blockedReason".to_owned())),
         reason,
         // What to do next must survive a long cause.
         message: format!("{}; {next}", bounded_to(&message, MESSAGE_MAX - next.len() - 2)),

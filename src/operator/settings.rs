@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::decide::check::{Allowed, Limits};
 use crate::decide::policy::Required;
@@ -112,7 +114,7 @@ pub struct RunArgs {
     pub log_format: LogFormat,
 
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,trackdown=debug
-    #[arg(long, env = "TRACKDOWN_LOG_LEVEL", default_value = "info")]
+    #[arg(long, env = "TRACKDOWN_LOG_LEVEL", default_value = "info", value_parser = log_filter)]
     pub log_level: String,
 }
 
@@ -143,6 +145,15 @@ impl RunArgs {
         names.sort_unstable();
         names.dedup();
         if names.is_empty() { vec![None] } else { names.into_iter().map(|n| Some(n.to_owned())).collect() }
+    }
+}
+
+/// A filter whose bare words are levels: any other would be taken for the name of a target, and nothing else would be logged.
+fn log_filter(text: &str) -> Result<String, String> {
+    let wrong = text.split(',').map(str::trim).find(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err());
+    match wrong {
+        Some(part) => Err(format!("{part:?} is no level: use error, warn, info, debug, trace or off, or a filter target=level")),
+        None => EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string()),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::Action;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -30,6 +30,7 @@ use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::decide::check::Limits;
+use crate::decide::lineage::{Lineage, Since};
 use crate::decide::preflight::Holder;
 use crate::decide::record::observes;
 use crate::operator::metrics::Metrics;
@@ -62,6 +63,8 @@ pub struct Context {
     pub workloads: RollingWorkloads,
     /// Told when an Argo Rollout was read: Argo Rollouts may have been installed after this process started.
     pub rollouts_found: Notify,
+    /// The API server knows Rollouts.
+    pub rollouts_served: AtomicBool,
     /// Told when the cache of records turns out to lack one: all are listed again.
     pub record_unheard: Notify,
     /// The same for tickets, of those that are gone.
@@ -74,6 +77,8 @@ pub struct Context {
     handoff: Mutex<HashMap<(String, String), (WorkloadView, Holder)>>,
     /// Of records that have not written: whether it is certain that none of their writes had an effect.
     unwritten: Mutex<HashMap<(String, String), bool>>,
+    /// Which record wrote after which.
+    lineage: Mutex<Lineage>,
     /// Versions of workloads after own writes, while they are watched.
     written: Mutex<HashMap<Workload, u64>>,
     /// Pods of rollouts that take their time.
@@ -138,7 +143,7 @@ impl Context {
     pub fn new(parts: Parts) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(parts.identity) };
         Self {
-            events: Publisher::start(Recorder::new(parts.client.clone(), reporter)),
+            events: Publisher::start(parts.client.clone(), reporter),
             client: parts.client,
             monitor_only: parts.monitor_only,
             limits: parts.limits,
@@ -147,12 +152,14 @@ impl Context {
             records: parts.records,
             workloads: parts.workloads,
             rollouts_found: Notify::new(),
+            rollouts_served: AtomicBool::new(false),
             record_unheard: Notify::new(),
             ticket_unheard: Notify::new(),
             fresh_tickets: Fresh::default(),
             fresh_records: Fresh::default(),
             handoff: Mutex::default(),
             unwritten: Mutex::default(),
+            lineage: Mutex::default(),
             written: Mutex::default(),
             pods: parts.pods,
             checks: parts.checks,
@@ -229,7 +236,12 @@ impl Context {
         let Some(marker) = view.marker().filter(|m| !m.succeeded) else { return Ok(Holder::Nobody) };
         let of_workload = |record: Deployment| {
             // A marker that names some other workload's record was not written by Trackdown.
-            if record.spec.workload == view.workload { Holder::Record(Box::new(record)) } else { Holder::Gone }
+            if record.spec.workload != view.workload {
+                return Holder::Gone;
+            }
+            let of = &record.spec.ticket;
+            let ticket = self.ticket(&marker.namespace, &of.name).filter(|t| t.metadata.uid.as_ref() == Some(&of.uid));
+            if ticket.is_some() { Holder::Record(Box::new(record)) } else { Holder::Orphan(Box::new(record)) }
         };
         if let Some(record) = self.record(&marker.namespace, &marker.record) {
             return Ok(of_workload((*record).clone()));
@@ -257,6 +269,22 @@ impl Context {
             Reply::NotFound => Reply::NotFound,
             Reply::Refused(why) => Reply::Refused(why),
         })
+    }
+
+    /// The workload as a ticket sees it: also whether a Rollout takes its pods from it, so that what it says of itself tells nothing.
+    ///
+    /// # Errors
+    /// If the API server does not answer.
+    pub async fn probe_workload(&self, workload: &Workload) -> Result<Reply<(WorkloadView, Holder)>, Error> {
+        let mut reply = self.read_workload(workload).await?;
+        if let Reply::Ok((view, _)) = &mut reply
+            && workload.kind == WorkloadKind::Deployment
+            && self.rollouts_served.load(Ordering::Relaxed)
+            && let Some(rollout) = workloads::rollout_of(&self.client, workload).await?
+        {
+            view.referenced_by = Some(rollout);
+        }
+        Ok(reply)
     }
 
     /// Turns the end of a pass into the time of the next.
@@ -316,6 +344,16 @@ impl Context {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).remove(&handoff_key(record));
     }
 
+    /// Takes in which record the record came after.
+    pub fn note_lineage(&self, record: &Deployment) {
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).note(record);
+    }
+
+    /// What came after the record.
+    pub fn since(&self, record: &Deployment) -> Option<Since> {
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).since(record)
+    }
+
     /// Remembers an own write of a workload.
     pub fn wrote_workload(&self, view: &WorkloadView) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -345,6 +383,7 @@ impl Context {
     pub fn forget_record(&self, record: &Deployment) {
         let (namespace, name) = handoff_key(record);
         self.fresh_records.deleted(record);
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).forget(record);
         self.forget_unwritten(record);
         self.take_handoff(record);
         self.pods.stop(&ObjectRef::from_obj(record));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -14,15 +14,18 @@ use super::error::Error;
 use super::io::{Reply, call};
 use super::{STEPS_MAX, status, workloads};
 use crate::api::condition::find_condition;
-use crate::api::deployment::{Deployment, DeploymentStatus};
+use crate::api::deployment::{Action as Take, Deployment, DeploymentStatus};
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::ContainerImage;
 use crate::decide::notices::Notice;
 use crate::decide::preflight::{Holder, finished};
-use crate::decide::record::{Answer, Phase, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority, decide, observes, phase};
+use crate::decide::record::{
+    Answer, Looked, Phase, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority, decide, is_stopped, observes, phase,
+};
 use crate::decide::{condition_reason, evidence, reason};
+use crate::workload::argo_rollout::ABORTED_BY_PERSON;
 use crate::workload::owner::ImageOwner;
-use crate::workload::pods::PodView;
+use crate::workload::pods::{self, PodView};
 use crate::workload::view::WorkloadView;
 
 /// One pass over a record: observe, decide, write, until there is nothing more to do.
@@ -54,6 +57,8 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
             RecordStep::ReadTicket => pass.read_ticket().await?,
             RecordStep::ReadWorkload => pass.read_workload().await?,
             RecordStep::ReadPods => pass.read_pods().await?,
+            RecordStep::ReadReplicaSet(name) => pass.read_replica_set(&name).await?,
+            RecordStep::ReadPodWarning(pod) => pass.read_pod_warning(&pod).await?,
             RecordStep::RecallContents => pass.recall_contents(),
             RecordStep::DeleteRecord(record) => pass.delete_record(&record).await?,
             RecordStep::DeletePod(pod) => pass.delete_pod(&pod).await?,
@@ -103,6 +108,8 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
         holder,
         pods: ctx.pods.get(key),
         checks: ctx.checks.get(key, phase(record)),
+        newest: Looked::NotYet,
+        pod_warning: Looked::NotYet,
         contents: None,
         surplus: Vec::new(),
         answer: None,
@@ -111,6 +118,9 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
         now: Context::now(),
     }
 }
+
+/// Most Events of a pod that are looked at. A kubelet repeats what goes on in one and the same.
+const EVENTS_MAX: u32 = 50;
 
 /// One pass in progress.
 struct Pass<'a> {
@@ -134,6 +144,7 @@ impl Pass<'_> {
     }
 
     async fn read_workload(&mut self) -> Result<(), Error> {
+        self.world.newest = Looked::NotYet;
         self.world.workload = match self.ctx.read_workload(&self.world.record.spec.workload).await? {
             Reply::Ok((view, holder)) => {
                 self.world.holder = holder;
@@ -154,6 +165,24 @@ impl Pass<'_> {
             Reply::Ok(pods) => pods.iter().map(PodView::from).collect(),
             _ => Vec::new(),
         });
+        Ok(())
+    }
+
+    async fn read_replica_set(&mut self, name: &str) -> Result<(), Error> {
+        let namespace = &self.world.record.spec.workload.namespace;
+        self.world.newest = workloads::read_replica_set(&self.ctx.client, namespace, name).await?;
+        Ok(())
+    }
+
+    /// The newest Warning about the pod. It only makes a message better, so whatever keeps it from being read is no error.
+    async fn read_pod_warning(&mut self, pod: &PodView) -> Result<(), Error> {
+        let api: Api<Event> = Api::namespaced(self.ctx.client.clone(), &self.world.record.spec.workload.namespace);
+        let params = ListParams::default().fields(&format!("involvedObject.uid={},type=Warning", pod.uid)).limit(EVENTS_MAX);
+        let events = match call("list the pod's Events", api.list(&params)).await {
+            Ok(Reply::Ok(events)) => events.items,
+            _ => Vec::new(),
+        };
+        self.world.pod_warning = pods::newest_warning(&events).into();
         Ok(())
     }
 
@@ -208,6 +237,7 @@ impl Pass<'_> {
             Reply::NotFound => {}
         }
         self.world.pods.iter_mut().flatten().filter(|p| p.uid == pod.uid).for_each(|p| p.terminating = true);
+        self.ctx.pods.deleted(&self.key, &pod.uid);
         Ok(())
     }
 
@@ -302,16 +332,26 @@ impl Pass<'_> {
 
     fn report_patch(&self, purpose: Purpose, uid: &str) {
         let spec = &self.world.record.spec;
+        let images = audit::images(self.images_of(purpose));
+        let (id, attempt) = (&spec.ticket.id, spec.attempt);
         let (warning, reason, text) = match purpose {
-            Purpose::Forward => {
-                (false, "ImageSet", format!("ticket {} set {}{}", spec.ticket.id, audit::images(&spec.images), self.old_manifest()))
+            Purpose::Forward if spec.action == Take::Rollback => {
+                (true, "ImageRolledBack", format!("deployment of ticket {id} taken back: {images} put back"))
             }
+            Purpose::Forward => (false, "ImageSet", format!("ticket {id} set {images}{}", self.old_manifest())),
             Purpose::Rollback => {
-                (true, "ImageRolledBack", format!("rollout of ticket {} failed: previous images put back", spec.ticket.id))
+                let cause = self.world.record.status.as_ref().and_then(|s| s.root_cause.as_ref());
+                let how = match cause.filter(|c| is_stopped(c)) {
+                    Some(cause) if cause.reason == ABORTED_BY_PERSON => "was aborted by a person",
+                    Some(_) => "was ended by the ticket",
+                    None => "failed",
+                };
+                (true, "ImageRolledBack", format!("rollout of ticket {id}, attempt {attempt}, {how}: {images} put back"))
             }
             _ => return,
         };
-        let notice = Notice { warning, reason: reason.to_owned(), note: format!("{text} (tdep/{})", self.name) };
+        let note = format!("{text} (tdep/{})", self.name);
+        let notice = Notice { warning, reason: reason.to_owned(), note, record: Some(self.name.clone()) };
         self.ctx.events.about_workload(&spec.workload, uid, notice);
     }
 
@@ -336,7 +376,7 @@ impl Pass<'_> {
         let moved = status.and_then(|s| find_condition(&s.conditions, reason::TAG_MOVED));
         if let (Some(moved), Some(view)) = (moved, self.view()) {
             let note = format!("{} (tdep/{})", moved.message, self.name);
-            let notice = Notice { warning: true, reason: reason::TAG_MOVED.to_owned(), note };
+            let notice = Notice { warning: true, reason: reason::TAG_MOVED.to_owned(), note, record: Some(self.name.clone()) };
             self.ctx.events.about_workload(&view.workload, &view.uid, notice);
         }
         self.ctx.pods.stop(&self.key);

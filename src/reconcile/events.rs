@@ -1,11 +1,15 @@
 //! Kubernetes Events. They are news, not state: a failure to publish is logged and changes nothing.
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource;
-use kube::runtime::events::{Event, EventType, Recorder};
+use std::collections::HashMap;
 
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::ObjectMeta;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
 use tokio::sync::mpsc;
 
+use crate::api::condition::bounded;
+use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::Workload;
 use crate::decide::notices::Notice;
@@ -16,18 +20,22 @@ const NOTE_MAX: usize = 1000;
 /// Events that may wait to be published. More are dropped: a cluster that cannot take them has other worries.
 const QUEUE_MAX: usize = 1024;
 
+/// Notes whose repetitions are told apart from news.
+const NOTES_MAX: usize = 256;
+
 /// Publishes Events beside the work, so that none of them delays a rollout.
 #[derive(Clone, Debug)]
 pub struct Publisher(mpsc::Sender<(ObjectReference, Notice, &'static str)>);
 
 impl Publisher {
-    /// Starts publishing with `recorder`, until the last clone is dropped.
+    /// Starts publishing, until the last clone is dropped.
     #[must_use]
-    pub fn start(recorder: Recorder) -> Self {
+    pub fn start(client: Client, reporter: Reporter) -> Self {
         let (queue, mut queued) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(async move {
+            let mut recorders = Recorders { client, reporter, by_note: HashMap::new() };
             while let Some((regarding, notice, action)) = queued.recv().await {
-                publish(&recorder, &regarding, notice, action).await;
+                publish(&mut recorders, &regarding, notice, action).await;
             }
         });
         Self(queue)
@@ -53,6 +61,22 @@ impl Publisher {
         self.queue(regarding, notice, "Patch");
     }
 
+    /// Publishes that an object cannot be read.
+    pub fn about_unreadable<K: Resource<DynamicType = ()>>(&self, meta: &ObjectMeta, error: &str) {
+        let regarding = ObjectReference {
+            api_version: Some(K::api_version(&()).into_owned()),
+            kind: Some(K::kind(&()).into_owned()),
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+            uid: meta.uid.clone(),
+            ..ObjectReference::default()
+        };
+        let note = bounded(&format!(
+            "this version of Trackdown cannot read it, and leaves it alone: {error}; correct it, or update the operator"
+        ));
+        self.queue(regarding, Notice { warning: true, reason: "Unreadable".to_owned(), note, record: None }, "Read");
+    }
+
     fn queue(&self, regarding: ObjectReference, notice: Notice, action: &'static str) {
         if let Err(error) = self.0.try_send((regarding, notice, action)) {
             tracing::warn!(%error, "dropped an Event");
@@ -60,17 +84,44 @@ impl Publisher {
     }
 }
 
-async fn publish(recorder: &Recorder, regarding: &ObjectReference, notice: Notice, action: &str) {
+/// A recorder counts what looks alike to it as one Event, and does not look at the note: two tickets on one workload would share the
+/// first one's text. So each note has its own.
+struct Recorders {
+    client: Client,
+    reporter: Reporter,
+    by_note: HashMap<String, Recorder>,
+}
+
+impl Recorders {
+    fn of(&mut self, note: &str) -> &Recorder {
+        if self.by_note.len() >= NOTES_MAX && !self.by_note.contains_key(note) {
+            let any = self.by_note.keys().next().cloned();
+            any.map(|note| self.by_note.remove(&note));
+        }
+        let new = || Recorder::new(self.client.clone(), self.reporter.clone());
+        self.by_note.entry(note.to_owned()).or_insert_with(new)
+    }
+}
+
+async fn publish(recorders: &mut Recorders, regarding: &ObjectReference, notice: Notice, action: &str) {
     let mut note = notice.note;
     while note.len() > NOTE_MAX {
         note.pop();
     }
+    let secondary = notice.record.map(|name| ObjectReference {
+        api_version: Some(Deployment::api_version(&()).into_owned()),
+        kind: Some(Deployment::kind(&()).into_owned()),
+        namespace: regarding.namespace.clone(),
+        name: Some(name),
+        ..ObjectReference::default()
+    });
+    let recorder = recorders.of(&note);
     let event = Event {
         type_: if notice.warning { EventType::Warning } else { EventType::Normal },
         reason: notice.reason,
         note: Some(note),
         action: action.to_owned(),
-        secondary: None,
+        secondary,
     };
     if let Err(error) = recorder.publish(&event, regarding).await {
         tracing::warn!(%error, event = event.reason, "could not publish an Event");

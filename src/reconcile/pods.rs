@@ -62,6 +62,15 @@ impl PodWatches {
         pods.as_ref().map(|pods| pods.values().cloned().collect())
     }
 
+    /// Remembers an own deletion until the watch shows it: it is not asked for twice.
+    pub fn deleted(&self, record: &ObjectRef<Deployment>, uid: &str) {
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(watch) = watches.get(record) else { return };
+        let mut pods = watch.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = pods.iter_mut().flat_map(BTreeMap::values_mut).filter(|p| p.uid == uid);
+        known.for_each(|p| p.terminating = true);
+    }
+
     /// Ends the watch.
     pub fn stop(&self, record: &ObjectRef<Deployment>) {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).remove(record);

@@ -7,6 +7,7 @@ use crate::api::deployment::Deployment;
 use crate::api::ticket::{Ticket, TicketState};
 use crate::api::workload_ref::Workload;
 use crate::decide::gates::wants_workload;
+use crate::decide::lineage;
 use crate::decide::preflight::finished;
 use crate::decide::record::orphan;
 use crate::decide::request;
@@ -46,13 +47,32 @@ pub fn ticket_changed(ticket: &Ticket, tickets: &Store<Ticket>, records: &Store<
     }
 }
 
-/// A record changed: itself, its ticket, and the tickets that wait for its workload.
+/// A record changed: itself, its ticket, the tickets that wait for its workload, and those whose images it has replaced for good.
 #[must_use]
-pub fn record_changed(record: &Deployment, tickets: &Store<Ticket>) -> Wake {
+pub fn record_changed(record: &Deployment, tickets: &Store<Ticket>, records: &Store<Deployment>) -> Wake {
     let ticket = ObjectRef::new(&record.spec.ticket.name).within(&record.namespace().unwrap_or_default());
     let waiting = if finished(record) { waiting_for(&record.spec.workload, tickets) } else { Vec::new() };
+    let replaced = if lineage::stays(record) { replaced_by(record, records) } else { Vec::new() };
     let records = vec![ObjectRef::from_obj(record)];
-    Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records, ..Wake::default() }
+    Wake { tickets: waiting.into_iter().chain(replaced).chain([ticket]).collect(), records, ..Wake::default() }
+}
+
+/// Most records that are gone back over in search of the ticket whose images were replaced.
+const BACK_MAX: usize = 64;
+
+/// The tickets of the records before this one, back to one of another ticket that had brought images to stay: a rollback brings those
+/// back.
+fn replaced_by(record: &Deployment, records: &Store<Deployment>) -> Vec<ObjectRef<Ticket>> {
+    let namespace = record.namespace().unwrap_or_default();
+    let find = |name: String| records.get(&ObjectRef::new(&name).within(&namespace));
+    let mut found = Vec::new();
+    let mut before = lineage::before(record).and_then(find);
+    while let Some(earlier) = before.take_if(|_| found.len() < BACK_MAX) {
+        found.push(ObjectRef::new(&earlier.spec.ticket.name).within(&namespace));
+        let is_it = lineage::stays(&earlier) && earlier.spec.ticket.uid != record.spec.ticket.uid;
+        before = lineage::before(&earlier).filter(|_| !is_it).and_then(find);
+    }
+    found
 }
 
 /// A record is gone: whoever waited for it goes on, and what it had in hand is looked at. `rolling`: its workload, if a rollout is in

@@ -13,11 +13,12 @@ use super::audit::{self, Decision};
 use super::context::Context;
 use super::error::Error;
 use super::io::{Reply, call};
-use super::{STEPS_MAX, status};
+use super::{STEPS_MAX, status, workloads};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{Ticket, TicketState, TicketStatus};
-use crate::api::workload_ref::Workload;
+use crate::api::workload_ref::{Workload, WorkloadKind};
+use crate::decide::lineage::Since;
 use crate::decide::ticket::{Probe, RecordSeen, TicketStep, TicketWorld, decide, named_records};
 use crate::decide::{gates, notices, queue, request};
 
@@ -69,6 +70,7 @@ fn gather(ctx: &Context, ticket: &Ticket, checkup: bool) -> TicketWorld {
     TicketWorld {
         records: records.collect(),
         dependencies: gates::reachable(ticket, |name| ctx.ticket(&namespace, name)),
+        since: since(ctx, ticket),
         rivals: rivals(ctx, ticket),
         probes: BTreeMap::new(),
         monitor_only: ctx.monitor_only,
@@ -77,6 +79,14 @@ fn gather(ctx: &Context, ticket: &Ticket, checkup: bool) -> TicketWorld {
         now: Context::now(),
         ticket: ticket.clone(),
     }
+}
+
+/// What came after the records of the ticket.
+fn since(ctx: &Context, ticket: &Ticket) -> BTreeMap<String, Since> {
+    let namespace = ticket.namespace().unwrap_or_default();
+    let entries = ticket.status.iter().flat_map(|s| &s.targets).filter(|e| e.result.is_some());
+    let records = entries.filter_map(|e| ctx.record(&namespace, e.record.as_deref()?));
+    records.filter_map(|record| Some((record.name_any(), ctx.since(&record)?))).collect()
 }
 
 fn rivals(ctx: &Context, ticket: &Ticket) -> Vec<(Workload, Ticket)> {
@@ -127,13 +137,28 @@ impl Pass<'_> {
     }
 
     async fn read_workload(&mut self, workload: Workload) -> Result<(), Error> {
-        let probe = match self.ctx.read_workload(&workload).await? {
+        let probe = match self.ctx.probe_workload(&workload).await? {
             Reply::Ok((view, holder)) => Probe::Found(Box::new(view), holder),
-            Reply::NotFound => Probe::Missing,
+            Reply::NotFound => self.missing(&workload).await?,
             Reply::Refused(why) => Probe::Unreadable(why),
         };
         self.world.probes.insert(workload, probe);
         Ok(())
+    }
+
+    /// Why a workload is not found: a person who mistypes its kind finds no other hint.
+    async fn missing(&self, workload: &Workload) -> Result<Probe, Error> {
+        if !workloads::is_served(&self.ctx.client, workload.kind).await? {
+            return Ok(Probe::NoSuchKind);
+        }
+        let mut others = Vec::new();
+        for kind in WorkloadKind::ALL.into_iter().filter(|kind| *kind != workload.kind) {
+            let other = Workload { kind, ..workload.clone() };
+            if let Reply::Ok(_) = workloads::read(&self.ctx.client, &other).await? {
+                others.push(kind);
+            }
+        }
+        Ok(Probe::Missing(others))
     }
 
     async fn write_status(&mut self, status: TicketStatus) -> Result<(), Error> {

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{StreamExt, future, stream};
-use kube::core::NamespaceResourceScope;
+use kube::api::ObjectMeta;
+use kube::core::error_boundary::InvalidObject;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -22,17 +25,16 @@ use super::checks::CheckRuns;
 use super::checkups::Checkups;
 use super::context::{Context, Parts};
 use super::error::Error;
-use super::io::{Reply, call};
 use super::pods::PodWatches;
 use super::routes::{self, Wake};
 use super::watch_one::WATCH_SECONDS;
 use super::workload_watches::WorkloadWatches;
-use super::workloads::RollingWorkloads;
+use super::workloads::{RollingWorkloads, is_served};
 use super::{deployment, orphans, ticket};
 use crate::api::ROLLING_LABEL;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
-use crate::api::workload_ref::Workload;
+use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::operator::health::Vitals;
 use crate::operator::metrics::Metrics;
 use crate::operator::policies::InForce;
@@ -84,11 +86,15 @@ pub async fn run(
     let (scope, resync) = (scope.as_deref(), settings.resync);
     let hub =
         Hub { ctx: &ctx, scope, resync, vitals: &vitals, tickets: wake_tickets, records: wake_records, orphans: tell_orphans };
-    let rollouts_served = is_served::<Rollout>(&client).await;
+    let rollouts_served = matches!(is_served(&client, WorkloadKind::Rollout).await, Ok(true));
     let rollouts_fed = async {
-        if !rollouts_served {
-            ctx.rollouts_found.notified().await;
+        let mut served = rollouts_served;
+        while !served {
+            // Read by a ticket, or installed since.
+            let looked = tokio::time::timeout(jittered(resync), ctx.rollouts_found.notified()).await;
+            served = looked.is_ok() || matches!(is_served(&client, WorkloadKind::Rollout).await, Ok(true));
         }
+        ctx.rollouts_served.store(true, Ordering::Relaxed);
         hub.feed("rollouts", rollout_cache, rolling(), workload_kind(&ctx)).await;
     };
     let feeds = future::join(
@@ -143,12 +149,6 @@ fn rolling() -> watcher::Config {
     all_of_them().labels(ROLLING_LABEL)
 }
 
-/// Whether the API server knows the kind, which others have to install.
-async fn is_served<K: Resource<DynamicType = ()>>(client: &Client) -> bool {
-    let found = call("ask what the API server serves", client.list_api_group_resources(&K::api_version(&()))).await;
-    matches!(found, Ok(Reply::Ok(list)) if list.resources.iter().any(|r| r.name == K::plural(&())))
-}
-
 /// Where what the watches see is told to the reconcilers.
 struct Hub<'a> {
     ctx: &'a Context,
@@ -183,7 +183,8 @@ impl Hub<'_> {
         let heartbeat = self.vitals.heartbeat(name, self.scope);
         let mut beats = heartbeat.beats();
         loop {
-            let mut events = watch(api::<K>(&self.ctx.client, self.scope), config.clone()).default_backoff().boxed();
+            let api = api::<DeserializeGuard<K>>(&self.ctx.client, self.scope);
+            let mut events = watch(api, config.clone()).default_backoff().boxed();
             let again = tokio::time::sleep(jittered(self.resync));
             futures::pin_mut!(again);
             loop {
@@ -204,7 +205,11 @@ impl Hub<'_> {
                         self.take_in(&mut cache, Event::Init, &kind);
                         continue;
                     }
-                    Ok(event) => self.take_in(&mut cache, event, &kind),
+                    Ok(event) => {
+                        if let Some(event) = self.readable(&mut cache, event) {
+                            self.take_in(&mut cache, event, &kind);
+                        }
+                    }
                     Err(error) => {
                         tracing::warn!(%error, watch = heartbeat.name(), "watch failed, trying again");
                         heartbeat.failed(&error.to_string());
@@ -212,6 +217,50 @@ impl Hub<'_> {
                     }
                 }
                 heartbeat.recovered();
+            }
+        }
+    }
+
+    /// One object that cannot be read, such as one with a value of a newer version, keeps no other from being read. It is told about, and
+    /// for decisions it is not there.
+    fn readable<K>(&self, cache: &mut Cache<K>, event: Event<DeserializeGuard<K>>) -> Option<Event<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + 'static,
+    {
+        let Cache { store, unreadable, .. } = cache;
+        let key = |meta: &ObjectMeta| {
+            let name = meta.name.clone().unwrap_or_default();
+            ObjectRef::<K>::new(&name).within(meta.namespace.as_deref().unwrap_or_default())
+        };
+        let known = |bad: &InvalidObject| store.get(&key(&bad.metadata)).map(|object| Event::Delete((*object).clone()));
+        let mut tell = |bad: &InvalidObject| {
+            if unreadable.insert(key(&bad.metadata), bad.error.clone()).is_some_and(|told| told == bad.error) {
+                return;
+            }
+            let (kind, name) = (K::kind(&()), bad.metadata.name.as_deref().unwrap_or_default());
+            tracing::warn!(%kind, namespace = bad.metadata.namespace, name, error = bad.error, "left alone, as it cannot be read");
+            self.ctx.events.about_unreadable::<K>(&bad.metadata, &bad.error);
+        };
+        match event {
+            Event::Init => Some(Event::Init),
+            Event::InitDone => Some(Event::InitDone),
+            Event::InitApply(DeserializeGuard(Ok(object))) => Some(Event::InitApply(object)),
+            Event::Apply(DeserializeGuard(Ok(object))) => {
+                unreadable.remove(&key(object.meta()));
+                Some(Event::Apply(object))
+            }
+            Event::Delete(DeserializeGuard(Ok(object))) => Some(Event::Delete(object)),
+            Event::InitApply(DeserializeGuard(Err(bad))) => {
+                tell(&bad);
+                None
+            }
+            Event::Apply(DeserializeGuard(Err(bad))) => {
+                tell(&bad);
+                known(&bad)
+            }
+            Event::Delete(DeserializeGuard(Err(bad))) => {
+                unreadable.remove(&key(&bad.metadata));
+                known(&bad)
             }
         }
     }
@@ -275,12 +324,14 @@ struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
     first: bool,
     /// What was not known so.
     changed: Vec<ObjectRef<K>>,
+    /// What cannot be read, and why, as it was told.
+    unreadable: HashMap<ObjectRef<K>, String>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     fn new() -> Self {
         let (store, writer) = reflector::store();
-        Self { store, writer, before: HashMap::new(), first: true, changed: Vec::new() }
+        Self { store, writer, before: HashMap::new(), first: true, changed: Vec::new(), unreadable: HashMap::new() }
     }
 }
 
@@ -310,12 +361,18 @@ fn ticket_kind(ctx: &Arc<Context>) -> Kind<'_, Ticket> {
 fn record_kind(ctx: &Arc<Context>) -> Kind<'_, Deployment> {
     let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
     Kind {
-        changed: Box::new(move |r| routes::record_changed(r, &changed.tickets)),
+        changed: Box::new(move |r| {
+            changed.note_lineage(r);
+            routes::record_changed(r, &changed.tickets, &changed.records)
+        }),
         deleted: Box::new(move |r| {
             deleted.forget_record(r);
             routes::record_deleted(r, &deleted.tickets, deleted.rolling_workload(&r.spec.workload).as_ref())
         }),
-        everything: Some(Box::new(move || everything_of(&everything))),
+        everything: Some(Box::new(move || {
+            everything.records.state().iter().for_each(|r| everything.note_lineage(r));
+            everything_of(&everything)
+        })),
         unheard: Some(&ctx.record_unheard),
     }
 }

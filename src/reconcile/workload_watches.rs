@@ -27,6 +27,9 @@ const WATCHES_MAX: usize = 256;
 /// Who is told of a workload's changes.
 #[derive(Debug, Default)]
 struct Interested {
+    /// The first answer is here.
+    heard: bool,
+    /// The workload, if it exists.
     view: Option<WorkloadView>,
     tickets: HashSet<ObjectRef<Ticket>>,
     records: HashSet<ObjectRef<Deployment>>,
@@ -67,11 +70,12 @@ impl WorkloadWatches {
     /// Tells the ticket of changes of exactly these workloads from now on. False: there are too many watches already.
     pub fn tell_ticket(&self, client: &Client, ticket: &ObjectRef<Ticket>, workloads: &[Workload]) -> bool {
         self.tell(client, workloads, |who, wanted| {
-            if wanted {
-                who.tickets.insert(ticket.clone())
-            } else {
-                who.tickets.remove(ticket)
-            };
+            if !wanted {
+                who.tickets.remove(ticket);
+            } else if who.tickets.insert(ticket.clone()) && who.heard {
+                // What has happened since it was read went to the others.
+                let _ = self.wake.tickets.unbounded_send(ticket.clone());
+            }
         })
     }
 
@@ -142,7 +146,8 @@ where
         };
         let mut who = interested.lock().unwrap_or_else(PoisonError::into_inner);
         // Tickets decide on a read of their own; of what a status tells while pods come and go they need not know.
-        let news = who.view.as_ref().map(gist) != view.as_ref().map(gist) || view.is_none();
+        let news = !who.heard || who.view.as_ref().map(gist) != view.as_ref().map(gist);
+        who.heard = true;
         who.view = view;
         for record in &who.records {
             let _ = wake.records.unbounded_send(record.clone());
@@ -155,5 +160,6 @@ where
 
 /// What a waiting ticket may be waiting for.
 fn gist(view: &WorkloadView) -> impl PartialEq + use<> {
-    (view.uid.clone(), view.generation, view.marks.clone(), view.marker.clone(), view.complete())
+    let may_start = (view.paused, view.invalid.is_some(), view.unsupported.is_some());
+    (view.uid.clone(), view.generation, view.marks.clone(), view.marker.clone(), view.complete(), may_start)
 }

@@ -3,20 +3,21 @@
 use std::fmt::Debug;
 
 use json_patch::Patch as JsonPatch;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
-use kube::api::{Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
 use super::io::{Reply, call};
 use crate::api::FIELD_MANAGER;
 use crate::api::workload_ref::{Workload, WorkloadKind};
+use crate::decide::record::Looked;
 use crate::workload::Rollable;
 use crate::workload::argo_rollout::Rollout;
-use crate::workload::view::WorkloadView;
+use crate::workload::view::{TemplateSeen, WorkloadView};
 
 /// Workloads with a rollout in flight, cached, one store a kind.
 #[derive(Clone)]
@@ -60,13 +61,74 @@ pub async fn read(client: &Client, workload: &Workload) -> Result<Reply<Workload
         WorkloadKind::Deployment => read_as::<Deployment>(client, workload).await,
         WorkloadKind::StatefulSet => read_as::<StatefulSet>(client, workload).await,
         WorkloadKind::DaemonSet => read_as::<DaemonSet>(client, workload).await,
-        WorkloadKind::Rollout => read_as::<Rollout>(client, workload).await,
+        WorkloadKind::Rollout => {
+            let mut reply = read_as::<Rollout>(client, workload).await?;
+            if let Reply::Ok(WorkloadView { unpromoted: Some(unpromoted), .. }) = &mut reply {
+                match read_replica_set(client, &workload.namespace, &unpromoted.replica_set).await? {
+                    Looked::Found(good) => unpromoted.images = good.images,
+                    Looked::Refused(why) => unpromoted.unread = Some(why),
+                    Looked::Nothing | Looked::NotYet => {}
+                }
+            }
+            Ok(reply)
+        }
     }
+}
+
+/// Reads the `ReplicaSet` of a template.
+///
+/// # Errors
+/// If the API server does not answer.
+pub async fn read_replica_set(client: &Client, namespace: &str, name: &str) -> Result<Looked<TemplateSeen>, Error> {
+    let api: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+    Ok(match call("read the ReplicaSet", api.get(name)).await? {
+        Reply::Ok(found) => Looked::Found(TemplateSeen::from(&found)),
+        Reply::NotFound => Looked::Nothing,
+        Reply::Refused(why) => Looked::Refused(why),
+    })
 }
 
 async fn read_as<K: Kind>(client: &Client, workload: &Workload) -> Result<Reply<WorkloadView>, Error> {
     let api: Api<K> = Api::namespaced(client.clone(), &workload.namespace);
     Ok(call("read the workload", api.get(&workload.name)).await?.map(|w| w.view()))
+}
+
+/// Name of a Rollout that takes its pod template from this Deployment. Nothing on the Deployment itself tells.
+///
+/// # Errors
+/// If the API server does not answer.
+pub async fn rollout_of(client: &Client, deployment: &Workload) -> Result<Option<String>, Error> {
+    let api: Api<DeserializeGuard<Rollout>> = Api::namespaced(client.clone(), &deployment.namespace);
+    let mut page = ListParams::default().limit(PAGE);
+    loop {
+        let Reply::Ok(list) = call("list the Rollouts", api.list(&page)).await? else { return Ok(None) };
+        let refers = |r: &&Rollout| {
+            let reference = r.spec.workload_ref.as_ref();
+            reference.is_some_and(|w| w.kind == deployment.kind.to_string() && w.name == deployment.name)
+        };
+        if let Some(rollout) = list.items.iter().filter_map(|r| r.0.as_ref().ok()).find(refers) {
+            return Ok(Some(rollout.name_any()));
+        }
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// Rollouts in one answer.
+const PAGE: u32 = 200;
+
+/// Whether the API server knows the kind: only Kubernetes' own are always there.
+///
+/// # Errors
+/// If the API server does not answer.
+pub async fn is_served(client: &Client, kind: WorkloadKind) -> Result<bool, Error> {
+    if kind != WorkloadKind::Rollout {
+        return Ok(true);
+    }
+    let reply = call("ask which kinds there are", client.list_api_group_resources(kind.api_version())).await?;
+    Ok(matches!(reply, Reply::Ok(list) if list.resources.iter().any(|r| r.kind == kind.to_string())))
 }
 
 /// Patches a workload; `dry_run`: the API server only checks.

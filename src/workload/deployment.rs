@@ -29,13 +29,12 @@ impl Rollable for Deployment {
     }
 }
 
-/// Why the workload's controller itself gives up: no pods can be made (quota, admission), its own progress deadline passed, and, for
-/// Argo Rollouts, which writes the same conditions: it was aborted, or its spec is invalid.
-pub(super) fn reported_failure(condition: &DeploymentCondition) -> Option<ReportedFailure> {
+/// Why the workload's controller itself gives up: no pods can be made (quota, admission), or its own progress deadline passed.
+fn reported_failure(condition: &DeploymentCondition) -> Option<ReportedFailure> {
     let reason = condition.reason.as_deref().unwrap_or_default();
     let failed = match condition.type_.as_str() {
-        "ReplicaFailure" | "InvalidSpec" => condition.status == "True",
-        "Progressing" => condition.status == "False" && matches!(reason, "ProgressDeadlineExceeded" | "RolloutAborted"),
+        "ReplicaFailure" => condition.status == "True",
+        "Progressing" => condition.status == "False" && reason == "ProgressDeadlineExceeded",
         _ => false,
     };
     failed.then(|| ReportedFailure {
@@ -46,5 +45,6 @@ pub(super) fn reported_failure(condition: &DeploymentCondition) -> Option<Report
             message: bounded(condition.message.as_deref().unwrap_or_default()),
         },
         since: condition.last_update_time.as_ref().or(condition.last_transition_time.as_ref()).map(|t| t.0),
+        standing: false,
     })
 }

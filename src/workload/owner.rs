@@ -1,7 +1,7 @@
 //! Who owns the image of a workload: Trackdown never fights another writer.
 //!
-//! Sources: Argo CD "Resource Tracking" (annotation and label), Flux "Kustomization / `HelmRelease`: reconciliation metadata",
-//! Helm's `meta.helm.sh` annotations.
+//! Sources: Argo CD "Resource Tracking" (annotation and label), Flux "Kustomization / `HelmRelease`: reconciliation metadata" and
+//! "Kustomization: controlling the apply behavior of resources", Helm's `meta.helm.sh` annotations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +33,18 @@ impl ImageOwner {
     }
 }
 
+impl ImageOwner {
+    /// How a GitOps tool is kept from bringing the image back.
+    #[must_use]
+    pub fn keep_out(&self) -> Option<&'static str> {
+        match self {
+            Self::ArgoCd(_) => Some("ignoreDifferences on the image and RespectIgnoreDifferences=true"),
+            Self::Flux(_) => Some("the image in .spec.ignore"),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for ImageOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,9 +58,15 @@ impl fmt::Display for ImageOwner {
 }
 
 /// Annotations and labels that tell who owns the image, and whether Trackdown may write all the same.
-const ANNOTATIONS: [&str; 3] =
-    ["argocd.argoproj.io/tracking-id", "kustomize.toolkit.fluxcd.io/reconcile", WRITE_CONSENT_ANNOTATION];
-const LABELS: [&str; 3] = ["argocd.argoproj.io/instance", "kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"];
+const ANNOTATIONS: [&str; 4] = ["argocd.argoproj.io/tracking-id", FLUX_RECONCILE, FLUX_APPLY, WRITE_CONSENT_ANNOTATION];
+const LABELS: [&str; 5] =
+    ["argocd.argoproj.io/instance", "kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name", FLUX_RECONCILE, FLUX_APPLY];
+
+/// Label or annotation, as Flux reads it: `disabled` and Flux leaves the object alone.
+const FLUX_RECONCILE: &str = "kustomize.toolkit.fluxcd.io/reconcile";
+
+/// The same: how Flux applies the object. What it applies only when absent, or not at all, it never delivers an image to.
+const FLUX_APPLY: &str = "kustomize.toolkit.fluxcd.io/ssa";
 
 /// A mark of an owner as it was found: a write tests that it still is so.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -107,10 +125,13 @@ fn argo_cd(meta: &ObjectMeta) -> Option<ImageOwner> {
 }
 
 fn flux(labels: Option<&BTreeMap<String, String>>, annotations: Option<&BTreeMap<String, String>>) -> Option<ImageOwner> {
-    if get(annotations, "kustomize.toolkit.fluxcd.io/reconcile") == Some("disabled") {
-        return None;
-    }
-    [("Kustomization", "kustomize"), ("HelmRelease", "helm")].into_iter().find_map(|(kind, group)| {
+    let says = |key: &str, values: &[&str]| {
+        let said = [labels, annotations].into_iter().filter_map(|m| get(m, key));
+        said.into_iter().any(|said| values.iter().any(|value| said.eq_ignore_ascii_case(value)))
+    };
+    let left_alone = says(FLUX_RECONCILE, &["disabled"]) || says(FLUX_APPLY, &["IfNotPresent", "Ignore"]);
+    let kinds = [("Kustomization", "kustomize"), ("HelmRelease", "helm")];
+    kinds.into_iter().filter(|(_, group)| *group != "kustomize" || !left_alone).find_map(|(kind, group)| {
         let name = get(labels, &format!("{group}.toolkit.fluxcd.io/name"))?;
         let namespace = get(labels, &format!("{group}.toolkit.fluxcd.io/namespace")).unwrap_or("?");
         Some(ImageOwner::Flux(format!("{kind} {namespace}/{name}")))

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod, PodSpec};
 use kube::ResourceExt;
 
-use crate::api::condition::bounded;
+use crate::api::condition::{bounded, bounded_to};
 use crate::api::deployment::{Digest, RootCause};
 use crate::api::workload_ref::ContainerImage;
 use crate::decide::images::all_same_or_pinned;
@@ -44,6 +45,8 @@ pub struct PodView {
     pub images: Vec<ContainerImage>,
     /// Whether it is being deleted: it says nothing about the rollout any more.
     pub terminating: bool,
+    /// When it was made.
+    pub created: Option<Timestamp>,
     /// Whether it is Ready.
     pub ready: bool,
     /// The first container that cannot start.
@@ -91,9 +94,10 @@ impl From<&Pod> for PodView {
             version: pod.resource_version().unwrap_or_default(),
             revision: pod.labels().get("controller-revision-hash").cloned(),
             terminating: pod.metadata.deletion_timestamp.is_some(),
+            created: pod.metadata.creation_timestamp.as_ref().map(|t| t.0),
             ready: condition("Ready").is_some_and(|c| c.status == "True"),
             fatal: waiting(true).map(at_pod),
-            hint: waiting(false).or(unscheduled).map(at_pod),
+            hint: waiting(false).or(unscheduled).or_else(|| unready(pod)).map(at_pod),
             digests: statuses
                 .iter()
                 .filter(|c| !c.image_id.is_empty())
@@ -116,23 +120,98 @@ fn waiting(container: &ContainerStatus) -> Option<RootCause> {
     Some(RootCause { pod: None, container: Some(container.name.clone()), reason, message: bounded(&message) })
 }
 
-/// Why the pods of the new template cannot start, if one of them reports so. The first by name, so that every reader of the same
-/// pods finds the same.
-#[must_use]
-pub fn root_cause(pods: &[PodView], images: &[ContainerImage]) -> Option<RootCause> {
-    first(pods, images, |p| p.fatal.as_ref())
+/// The first container that has not started yet, or runs and is not ready: what is left when nothing says that it cannot.
+fn unready(pod: &Pod) -> Option<RootCause> {
+    let status = pod.status.as_ref()?;
+    let spec = pod.spec.as_ref()?;
+    let unready = |c: &&ContainerStatus| !c.ready && c.state.as_ref().is_none_or(|s| s.terminated.is_none());
+    let initialising = status.init_container_statuses.iter().flatten().find(unready);
+    let container = initialising.or_else(|| status.container_statuses.iter().flatten().find(unready))?;
+    let waits = container.state.as_ref().and_then(|s| s.waiting.as_ref());
+    let (reason, message) = match waits {
+        Some(waiting) => {
+            let reason = waiting.reason.clone().unwrap_or_else(|| "ContainerCreating".to_owned());
+            (reason, waiting.message.clone().unwrap_or_else(|| "the container has not been started yet".to_owned()))
+        }
+        None if initialising.is_some() && !is_sidecar(spec, container) => {
+            ("PodInitializing".to_owned(), "the init container has not ended yet".to_owned())
+        }
+        None => {
+            let probed = spec
+                .containers
+                .iter()
+                .chain(spec.init_containers.iter().flatten())
+                .any(|c| c.name == container.name && c.readiness_probe.is_some());
+            let what =
+                if probed { "the container runs, but its readiness probe fails" } else { "the container runs, but is not ready" };
+            ("ContainersNotReady".to_owned(), what.to_owned())
+        }
+    };
+    Some(RootCause { pod: None, container: Some(container.name.clone()), reason, message: bounded(&message) })
 }
 
-/// What keeps the pods of the new template from being ready, as far as they say.
-#[must_use]
-pub fn hint(pods: &[PodView], images: &[ContainerImage]) -> Option<RootCause> {
-    first(pods, images, |p| p.hint.as_ref())
+/// An init container that runs beside the others.
+fn is_sidecar(pod: &PodSpec, container: &ContainerStatus) -> bool {
+    let own = pod.init_containers.iter().flatten().find(|c| c.name == container.name);
+    own.is_some_and(|c| c.restart_policy.as_deref() == Some("Always"))
 }
 
-fn first(pods: &[PodView], images: &[ContainerImage], of: impl Fn(&PodView) -> Option<&RootCause>) -> Option<RootCause> {
-    let new = pods.iter().filter(|p| p.runs(images) && !p.ready);
-    new.min_by_key(|p| (of(p).is_none(), p.name.as_str())).and_then(|p| of(p).cloned())
+/// The pods of a rollout, and what tells the new ones.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPods<'a> {
+    /// The pods of the workload.
+    pub pods: &'a [PodView],
+    /// The images of the new template.
+    pub images: &'a [ContainerImage],
+    /// The images of the template before.
+    pub previous: &'a [ContainerImage],
+    /// When the new template was written.
+    pub since: Timestamp,
 }
+
+impl NewPods<'_> {
+    /// Why the new pods cannot start, if one of them reports so. The first by name, so that every reader of the same pods finds the same.
+    #[must_use]
+    pub fn root_cause(self) -> Option<RootCause> {
+        self.first(|p| p.fatal.as_ref())
+    }
+
+    /// What keeps the new pods from being ready, as far as those say that were made by `until`.
+    #[must_use]
+    pub fn hint(self, until: Timestamp) -> Option<RootCause> {
+        self.first(|p| p.hint.as_ref().filter(|_| p.created.is_none_or(|created| created <= until)))
+    }
+
+    fn first(self, of: impl Fn(&PodView) -> Option<&RootCause>) -> Option<RootCause> {
+        let rewritten = are_rewritten(self.pods, &[self.images, self.previous]);
+        let made_since = |p: &PodView| p.created.is_some_and(|t| t.as_second() >= self.since.as_second());
+        let new = |p: &&PodView| if rewritten { !p.terminating && made_since(p) } else { p.runs(self.images) };
+        let unready = self.pods.iter().filter(new).filter(|p| !p.ready);
+        unready.min_by_key(|p| (of(p).is_none(), p.name.as_str())).and_then(|p| of(p).cloned())
+    }
+}
+
+/// Admission may rewrite the images of pods, but not of their workload: then no pod shows any of its images, and what tells new pods is that
+/// they are new.
+fn are_rewritten(pods: &[PodView], templates: &[&[ContainerImage]]) -> bool {
+    !pods.iter().any(|p| templates.iter().any(|images| !images.is_empty() && p.runs(images)))
+}
+
+/// What the newest of the Events says, in a sentence.
+#[must_use]
+pub fn newest_warning(events: &[Event]) -> Option<String> {
+    let time = |e: &Event| {
+        let series = e.series.as_ref().and_then(|s| s.last_observed_time.as_ref()).map(|t| t.0);
+        let last = e.last_timestamp.as_ref().map(|t| t.0).max(e.event_time.as_ref().map(|t| t.0));
+        series.max(last)
+    };
+    let newest = events.iter().max_by_key(|e| time(e))?;
+    let reason = newest.reason.as_deref().unwrap_or("Warning");
+    Some(bounded_to(&format!("{reason}: {}", newest.message.as_deref().unwrap_or_default().trim()), EVENT_MAX))
+}
+
+/// Longest part of an Event that is told, in characters.
+const EVENT_MAX: usize = 400;
 
 /// The first pod that keeps an ordered `StatefulSet` from going on: of another revision than the one that is wanted now, and not
 /// ready. Its controller waits for that pod, for ever if it cannot start. `hopeless`: only pods that say they cannot start.
@@ -147,13 +226,15 @@ pub fn blocking<'a>(pods: &'a [PodView], view: &WorkloadView, hopeless: bool) ->
     pods.iter().filter(blocks).min_by_key(|p| p.name.as_str())
 }
 
-/// What really runs in the containers of `images`: one entry a container and content.
+/// What really runs in the containers of `images`, one entry a container and content, when all pods of the workload are new or run the
+/// images of the template before.
 #[must_use]
-pub fn digests(pods: &[PodView], images: &[ContainerImage]) -> Vec<Digest> {
+pub fn digests(pods: &[PodView], images: &[ContainerImage], previous: &[ContainerImage]) -> Vec<Digest> {
     let ours: BTreeSet<_> = images.iter().map(|i| i.container.as_str()).collect();
+    let rewritten = are_rewritten(pods, &[images, previous]);
     let found: BTreeSet<_> = pods
         .iter()
-        .filter(|p| p.runs(images) && p.ready)
+        .filter(|p| p.ready && !p.terminating && (rewritten || p.runs(images)))
         .flat_map(|p| &p.digests)
         .filter(|d| ours.contains(d.container.as_str()))
         .map(|d| (d.container.clone(), d.image_id.clone()))

@@ -1,6 +1,7 @@
 //! What Trackdown knows of a workload from one read of it.
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
@@ -32,6 +33,41 @@ pub struct ReportedFailure {
     pub cause: RootCause,
     /// When it last said something new, in whole seconds.
     pub since: Option<Timestamp>,
+    /// Its controller says nothing new of it as long as it stays: that it is there still is all that tells.
+    pub standing: bool,
+}
+
+/// What a controller that promotes templates goes back to by itself, while the newest is not promoted.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Unpromoted {
+    /// Name of the `ReplicaSet` of the template that is promoted.
+    pub replica_set: String,
+    /// Its images: only a live read of the workload reads them, too.
+    pub images: Vec<ContainerImage>,
+    /// Why that could not be done.
+    pub unread: Option<String>,
+}
+
+/// One read of the `ReplicaSet` of a template.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TemplateSeen {
+    /// Its images, init containers included.
+    pub images: Vec<ContainerImage>,
+    /// Its pods that are available.
+    pub available: i32,
+}
+
+impl From<&ReplicaSet> for TemplateSeen {
+    fn from(set: &ReplicaSet) -> Self {
+        let pod = set.spec.as_ref().and_then(|s| s.template.as_ref()).and_then(|t| t.spec.as_ref());
+        let containers = pod.into_iter().flat_map(|p| p.containers.iter().chain(p.init_containers.iter().flatten()));
+        Self {
+            images: containers
+                .map(|c| ContainerImage { container: c.name.clone(), image: c.image.clone().unwrap_or_default() })
+                .collect(),
+            available: set.status.as_ref().and_then(|s| s.available_replicas).unwrap_or_default(),
+        }
+    }
 }
 
 /// One read of a workload.
@@ -62,6 +98,14 @@ pub struct WorkloadView {
     pub paused: bool,
     /// Why this workload cannot be followed to an end, if so.
     pub unsupported: Option<String>,
+    /// A Rollout that takes its pod template from this workload, as far as somebody looked.
+    pub referenced_by: Option<String>,
+    /// Why its controller cannot carry out what it asks for as it stands, if so.
+    pub invalid: Option<String>,
+    /// Name of the `ReplicaSet` of the newest template, where the status can be that of an older one although it says otherwise.
+    pub newest: Option<String>,
+    /// The newest template is not the one that is promoted. Never so for kinds that promote nothing.
+    pub unpromoted: Option<Unpromoted>,
     /// Pods of every template that exist.
     pub total: i32,
     /// Pods asked for, of the new template, and available.
@@ -70,6 +114,8 @@ pub struct WorkloadView {
     pub promoted: bool,
     /// A pod that is not ready keeps the workload's controller from replacing it, even by one that would be.
     pub blocked_by_broken_pods: bool,
+    /// The workload's controller waits for a person to let it go on.
+    pub awaits_person: bool,
     /// What the workload's controller says of a rollout that goes on.
     pub progress: Option<RootCause>,
     /// Failures the workload's own controller reports.
@@ -115,10 +161,15 @@ impl WorkloadView {
             containers,
             paused: false,
             unsupported: None,
+            referenced_by: None,
+            invalid: None,
+            newest: None,
+            unpromoted: None,
             total: 0,
             replicas: Replicas::default(),
             promoted: true,
             blocked_by_broken_pods: false,
+            awaits_person: false,
             progress: None,
             failures: Vec::new(),
             revision: None,
@@ -158,6 +209,20 @@ impl WorkloadView {
     #[must_use]
     pub fn foreign_owner(&self) -> Option<&ImageOwner> {
         Some(&self.owner).filter(|owner| owner.is_gitops() && !self.consent)
+    }
+
+    /// The images that run now and are to stay, in the containers of `like`: of a template that is not promoted those that its controller
+    /// goes back to, if they are known.
+    #[must_use]
+    pub fn good_images_of(&self, like: &[ContainerImage]) -> Vec<ContainerImage> {
+        let mut images = self.images_of(like);
+        for image in &mut images {
+            let good = self.unpromoted.iter().flat_map(|u| &u.images).find(|good| good.container == image.container);
+            if let Some(good) = good {
+                image.image.clone_from(&good.image);
+            }
+        }
+        images
     }
 
     /// The container of that name.

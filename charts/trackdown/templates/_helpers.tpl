@@ -40,6 +40,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- /* Where the release works, on cluster-scoped objects, whatever they are called: refuse-other-releases.yaml looks for it. */}}
+{{- define "trackdown.namespacesAnnotation" -}}
+trackdown.dev/namespaces: {{ .Values.watchNamespaces | default (list "*") | join "," | quote }}
+{{- end }}
+
 {{- define "trackdown.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- .Values.serviceAccount.name | default (include "trackdown.fullname" .) }}
@@ -57,12 +62,34 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.leaderElection.leaseName | default (include "trackdown.fullname" .) }}
 {{- end }}
 
+{{- /* A repository in the registry that global.imageRegistry names, or in its own. Takes root and repository. */}}
+{{- define "trackdown.repository" -}}
+{{- with (.root.Values.global | default dict).imageRegistry }}
+{{- printf "%s/%s" . (regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $.repository "") }}
+{{- else }}
+{{- .repository }}
+{{- end }}
+{{- end }}
+
 {{- define "trackdown.image" -}}
-{{- $image := printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- $repository := include "trackdown.repository" (dict "root" . "repository" .Values.image.repository) }}
+{{- $image := printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) }}
 {{- if .Values.image.digest }}
 {{- printf "%s@%s" $image .Values.image.digest }}
 {{- else }}
 {{- $image }}
+{{- end }}
+{{- end }}
+
+{{- /* The chart's and the global ones, which may be names alone. */}}
+{{- define "trackdown.imagePullSecrets" -}}
+{{- $secrets := .Values.imagePullSecrets }}
+{{- range (.Values.global | default dict).imagePullSecrets }}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- end }}
+{{- with $secrets | uniq -}}
+imagePullSecrets:
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
@@ -99,6 +126,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- /* A Rollout of Argo Rollouts: which template is promoted, and whether its pods run. */}}
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get]
+{{- /* What the kubelet says of a pod that keeps a rollout waiting. */}}
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 {{- end }}
 
 {{- /* Roles for people: name -> the role it is aggregated to, and its rules. */}}
@@ -164,6 +199,8 @@ metadata:
   name: {{ $name }}
   labels:
     {{- include "trackdown.labels" $.root | nindent 4 }}
+  annotations:
+    {{- include "trackdown.namespacesAnnotation" $.root | nindent 4 }}
 spec:
   {{- include . $.root | nindent 2 }}
 ---

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
+use super::following::confirmed;
 use super::outcome::{asked_by, current, end, end_now, progressing};
 use super::{Answer, Authority, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
 use super::{is_ticket_of, is_witnessed, live_images, marker_owner, runs, runs_wanted, was_restored};
@@ -79,7 +80,11 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
     let unmoved = view.generation == base.generation && view.marker == base.marker;
     match why {
         Some(why) => give_up(world, view, unmoved, why),
-        None if runs_wanted(world, view) && view.complete() => already_current(world, view),
+        None if runs_wanted(world, view) && view.complete() => match confirmed(world, view, &world.record.spec.images, true) {
+            Ok(true) => already_current(world, view),
+            Ok(false) => RECHECK,
+            Err(step) => *step,
+        },
         None if runs_wanted(world, view) => {
             end_now(world, reason::SUPERSEDED, "somebody else set the image before anything was written, and it is not healthy")
         }
@@ -240,7 +245,8 @@ fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (reason, mes
     // A marker that is there stays, but for its bytes: the attempt it belongs to may still be in flight.
     let marker = match view.marker() {
         Some(marker) => Marker { fenced: world.record.metadata.name.clone(), ..marker },
-        None => marker(world, view, live_images(world, view)),
+        // Nothing was set: whatever becomes of these images, there is nothing to undo.
+        None => Marker { undo: live_images(world, view), ..marker(world, view, live_images(world, view)) },
     };
     RecordStep::Patch { purpose: Purpose::Fence, patch: Box::new(patch::fence(view, &marker)) }
 }

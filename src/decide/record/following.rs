@@ -6,18 +6,40 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::outcome::{asked_by, current, end, end_now, note, progressing, sentence, set};
 use super::verifying::{Verification, verify};
 use super::{Authority, LOOK_AT_PODS_AFTER, MarkerOwner, Purpose, RECHECK, RecordStep, RecordWorld, WorkloadSeen};
-use super::{is_witnessed, marker_owner, runs, shows, was_restored};
-use crate::api::condition::{ConditionStatus, bounded};
+use super::{Looked, is_witnessed, marker_owner, runs, shows, was_restored};
+use crate::api::RETRY_ANNOTATION;
+use crate::api::condition::{ConditionStatus, bounded, bounded_to};
 use crate::api::deployment::{Action, DeploymentStatus, OnFailure, RootCause};
 use crate::api::ticket::Stop;
 use crate::api::witness;
 use crate::api::workload_ref::ContainerImage;
-use crate::decide::{evidence, reason};
-use crate::workload::view::WorkloadView;
+use crate::decide::evidence;
+use crate::decide::images::all_same_or_pinned;
+use crate::decide::reason::{self, PROGRESSING};
+use crate::workload::argo_rollout::{ABORTED_BY_PERSON, PAUSED};
+use crate::workload::pods::{NewPods, PodView};
+use crate::workload::view::{ReportedFailure, WorkloadView};
 use crate::workload::{patch, pods};
 
+/// A pod that is not ready is told of when it is this old, or a quarter of the rollout's time: most are ready by then, and each telling is a
+/// write.
+const TELL_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
+/// A failure that its controller does not repeat counts when it is still there this long after the write: Argo Rollouts looks at an invalid
+/// spec again after ten seconds at last, and what failed of the template before is gone by then.
+const STANDING_AFTER: SignedDuration = SignedDuration::from_secs(12);
+
+/// Longest reason a record holds.
+const REASON_MAX: usize = 64;
+
 /// Root cause of a rollout that its ticket ended.
-pub const STOPPED_BY_TICKET: &str = "StoppedByTicket";
+const STOPPED_BY_TICKET: &str = "StoppedByTicket";
+
+/// Whether a rollout is taken back because somebody ended it: its ticket, or a person at the workload. There is no other try.
+#[must_use]
+pub fn is_stopped(cause: &RootCause) -> bool {
+    cause.reason == STOPPED_BY_TICKET || cause.reason == ABORTED_BY_PERSON
+}
 
 pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     let view = match ours(world, status) {
@@ -39,24 +61,130 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     // Pods that come and go while checks run have as long as the checks.
     let from = status.healthy_time.as_ref().map_or(patched, |t| t.0);
     let deadline = from + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
-    if view.complete() && !proves_nothing {
-        return complete(world, view);
-    }
     let admitted = &status.admitted_images;
+    if view.complete() && !proves_nothing {
+        match confirmed(world, view, admitted, true) {
+            Ok(true) => return complete(world, view),
+            Ok(false) => {}
+            Err(step) => return *step,
+        }
+    }
     let pods = world.pods.as_deref().unwrap_or_default();
-    if let Some(cause) = pods::root_cause(pods, admitted).or_else(|| reported_failure(view, patched)) {
+    let seen = NewPods { pods, images: admitted, previous: &status.previous_images, since: patched };
+    if let Some(cause) = seen.root_cause().or_else(|| reported_failure(view, patched, world.now)) {
         return fail(world, view, cause);
     }
     if world.now >= deadline && proves_nothing {
         return fail(world, view, scaled_to_zero(world));
     }
+    let by_controller =
+        || view.progress.clone().or_else(|| not_yet_available(view, pods)).or_else(|| unconfirmed_because(world, view));
     if world.now >= deadline {
-        return fail(world, view, timed_out(world, view, pods::hint(pods, admitted).or_else(|| view.progress.clone())));
+        return match explained(world, seen.hint(world.now).or_else(by_controller)) {
+            Ok(hint) => fail(world, view, timed_out(world, view, hint)),
+            Err(step) => *step,
+        };
     }
     if let Some(pod) = pods::blocking(pods, view, true).filter(|_| world.refused().is_none()) {
         return RecordStep::DeletePod(Box::new(pod.clone()));
     }
-    wait(world, view, patched, deadline)
+    let slow = TELL_AFTER.min(SignedDuration::from_secs(i64::from(world.record.spec.timeout_seconds) / 4));
+    let late = world.now - slow;
+    let cause = seen.hint(late).or_else(|| by_controller().filter(|_| view.awaits_person || patched <= late));
+    // While checks run that is what there is to say.
+    if status.healthy_time.is_none() && is_news(status.waiting_for.as_ref(), cause.as_ref(), view) {
+        return match explained(world, cause) {
+            Ok(cause) => say(world, cause),
+            Err(step) => *step,
+        };
+    }
+    let standing = view.failures.iter().any(|f| f.standing).then_some(patched + STANDING_AFTER);
+    let next_slow = pods.iter().filter(|p| !p.ready).filter_map(|p| p.created).map(|t| t + slow);
+    let look = patched + LOOK_AT_PODS_AFTER;
+    let times = next_slow.chain(standing).chain([look, patched + slow, deadline]);
+    wait(world, view, look, times.filter(|t| *t > world.now).min())
+}
+
+/// Whether `cause` is worth a write after `told`. What a controller says itself goes to and fro as pods come and go: of that only pauses are
+/// told after something else, and that they are over.
+fn is_news(told: Option<&RootCause>, cause: Option<&RootCause>, view: &WorkloadView) -> bool {
+    let was_paused = told.is_some_and(|told| told.reason == PAUSED);
+    match (told, cause) {
+        (None, None) => false,
+        (None, Some(_)) => true,
+        (Some(_), None) => was_paused,
+        (Some(told), Some(cause)) => !alike(told, cause) && (cause.pod.is_some() || view.awaits_person || was_paused),
+    }
+}
+
+/// What is in the way of believing the workload's status.
+fn unconfirmed_because(world: &RecordWorld, view: &WorkloadView) -> Option<RootCause> {
+    let Looked::Refused(why) = &world.newest else { return None };
+    view.complete().then(|| RootCause {
+        pod: None,
+        container: None,
+        reason: "Unconfirmed".to_owned(),
+        message: bounded(&format!("the ReplicaSet of the newest template cannot be read: {why}")),
+    })
+}
+
+/// Every pod is of the new template and ready: nothing is wrong, and it is not over.
+fn not_yet_available(view: &WorkloadView, pods: &[PodView]) -> Option<RootCause> {
+    let ready = !pods.is_empty() && pods.iter().filter(|p| !p.terminating).all(|p| p.ready);
+    (ready && view.observed() && view.replicas.updated == view.replicas.desired && view.total == view.replicas.desired).then(|| {
+        RootCause {
+            pod: None,
+            container: None,
+            reason: "NotYetAvailable".to_owned(),
+            message: "all pods are ready, and count as available once they have been so for minReadySeconds".to_owned(),
+        }
+    })
+}
+
+/// Whether two causes are the same to people. Pods come and go while nothing changes; without a pod the text says it all.
+fn alike(told: &RootCause, new: &RootCause) -> bool {
+    let same_text = told.pod.is_some() || told.message == new.message;
+    told.reason == bounded_to(&new.reason, REASON_MAX) && told.container == new.container && same_text
+}
+
+/// The hint with what the cluster said last of its pod: that a probe fails, or a volume is not there, stands in Events alone.
+fn explained(world: &RecordWorld, hint: Option<RootCause>) -> Result<Option<RootCause>, Box<RecordStep>> {
+    let Some(hint) = hint else { return Ok(None) };
+    let pod = world.pods.iter().flatten().find(|p| Some(&p.name) == hint.pod.as_ref());
+    let Some(pod) = pod else { return Ok(Some(hint)) };
+    match &world.pod_warning {
+        Looked::NotYet => Err(Box::new(RecordStep::ReadPodWarning(Box::new(pod.clone())))),
+        Looked::Nothing | Looked::Refused(_) => Ok(Some(hint)),
+        Looked::Found(said) => Ok(Some(RootCause { message: bounded(&format!("{}; {said}", hint.message)), ..hint })),
+    }
+}
+
+/// Says what is waited for.
+fn say(world: &RecordWorld, cause: Option<RootCause>) -> RecordStep {
+    let mut status = current(world);
+    let what = cause.as_ref().map_or_else(|| "following the pods".to_owned(), sentence);
+    status.waiting_for = cause;
+    progressing(world, status, PROGRESSING, &bounded(&format!("the images are set; {what}")))
+}
+
+/// Whether the newest template as its controller counts it is the one with these images, and, where that is asked for, all its pods are
+/// available. For a moment a Rollout's status can say of the generation at hand what was true of the template before; and pods that fail
+/// after a promotion it does not tell while the old ones are kept.
+pub fn confirmed(
+    world: &RecordWorld,
+    view: &WorkloadView,
+    images: &[ContainerImage],
+    available: bool,
+) -> Result<bool, Box<RecordStep>> {
+    let Some(name) = &view.newest else { return Ok(true) };
+    match &world.newest {
+        Looked::NotYet => Err(Box::new(RecordStep::ReadReplicaSet(name.clone()))),
+        Looked::Nothing | Looked::Refused(_) => Ok(false),
+        Looked::Found(newest) => {
+            let enough = !available || newest.available >= view.replicas.desired;
+            Ok(enough && all_same_or_pinned(images, &newest.images))
+        }
+    }
 }
 
 /// No pods are no success of images that have failed before.
@@ -73,9 +201,10 @@ fn scaled_to_zero(world: &RecordWorld) -> RootCause {
 }
 
 /// What the workload's controller says of this rollout: conditions from before the write are about an earlier one.
-fn reported_failure(view: &WorkloadView, patched: Timestamp) -> Option<RootCause> {
-    let new = |since: Option<Timestamp>| since.is_some_and(|t| t.as_second() >= patched.as_second());
-    view.failures.iter().find(|f| view.observed() && new(f.since)).map(|f| f.cause.clone())
+fn reported_failure(view: &WorkloadView, patched: Timestamp, now: Timestamp) -> Option<RootCause> {
+    let new = |f: &ReportedFailure| f.since.is_some_and(|t| t.as_second() >= patched.as_second());
+    let stays = |f: &ReportedFailure| f.standing && now >= patched + STANDING_AFTER;
+    view.failures.iter().find(|f| view.observed() && (new(f) || stays(f))).map(|f| f.cause.clone())
 }
 
 /// The workload, if it is still what this record made of it.
@@ -159,6 +288,13 @@ fn contested(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
             view.owner,
             listed(&world.record.spec.images)
         )
+    } else if let Some(how) = view.owner.keep_out() {
+        format!(
+            "somebody else changed the workload during the rollout, most likely {}, which brings back what Git says; it is left as it is: \
+             keep it from doing so ({how}), or set {} in Git; then ask again with annotation {RETRY_ANNOTATION}",
+            view.owner,
+            listed(&world.record.spec.images)
+        )
     } else {
         "somebody else changed the workload during the rollout; it is left as it is".to_owned()
     };
@@ -190,7 +326,7 @@ fn complete(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
         Verification::Passed => {}
     }
     let Some(pods) = &world.pods else { return RecordStep::ReadPods };
-    status.digests = pods::digests(pods, &status.admitted_images);
+    status.digests = pods::digests(pods, &status.admitted_images, &status.previous_images);
     let Some(contents) = &world.contents else { return RecordStep::RecallContents };
     if let Some(message) = evidence::moved(&status.admitted_images, &status.digests, contents) {
         set(world, &mut status, reason::TAG_MOVED, ConditionStatus::True, reason::TAG_MOVED, &bounded(&message));
@@ -228,7 +364,7 @@ fn fail_with(world: &RecordWorld, view: &WorkloadView, mut status: DeploymentSta
         return RecordStep::ReadWorkload;
     }
     let text = sentence(&cause);
-    let stopped = cause.reason == STOPPED_BY_TICKET;
+    let by_ticket = cause.reason == STOPPED_BY_TICKET;
     status.root_cause = Some(cause);
     note(&mut status, view);
     if world.record.spec.action == Action::Rollback {
@@ -242,7 +378,7 @@ fn fail_with(world: &RecordWorld, view: &WorkloadView, mut status: DeploymentSta
             &format!("{text}; Trackdown had written nothing that it could take back"),
         );
     }
-    if world.record.spec.on_failure == OnFailure::Hold && !stopped {
+    if world.record.spec.on_failure == OnFailure::Hold && !by_ticket {
         return end(world, status, reason::ROLLOUT_FAILED, &format!("{text}; left as it is (rollout.onFailure: Hold)"));
     }
     if view.foreign_owner().is_some() {
@@ -253,6 +389,7 @@ fn fail_with(world: &RecordWorld, view: &WorkloadView, mut status: DeploymentSta
         return end(world, status, reason::ROLLOUT_FAILED, &format!("{text}; there is nothing to go back to"));
     }
     status.rollback_time = Some(MicroTime(world.now));
+    status.waiting_for = None;
     progressing(world, status, reason::ROLLING_BACK, &format!("{text}; putting the previous images back"))
 }
 
@@ -280,8 +417,12 @@ fn stopped() -> RootCause {
 fn timed_out(world: &RecordWorld, view: &WorkloadView, hint: Option<RootCause>) -> RootCause {
     let seconds = world.record.spec.timeout_seconds;
     let replicas = &view.replicas;
+    let old = match view.total - replicas.updated {
+        old if old > 0 => format!(", {old} of an older version still there"),
+        _ => String::new(),
+    };
     let counts = format!(
-        "not complete within {seconds} s: {} of {} pods updated, {} available",
+        "not complete within {seconds} s: {} of {} pods updated, {} available{old}",
         replicas.updated, replicas.desired, replicas.available
     );
     match hint {
@@ -292,10 +433,11 @@ fn timed_out(world: &RecordWorld, view: &WorkloadView, hint: Option<RootCause>) 
     }
 }
 
-fn wait(world: &RecordWorld, view: &WorkloadView, patched: Timestamp, deadline: Timestamp) -> RecordStep {
-    let look = patched + LOOK_AT_PODS_AFTER;
-    let watch_pods = world.now >= look;
+/// `look`: from when on pods are looked at.
+fn wait(world: &RecordWorld, view: &WorkloadView, look: Timestamp, until: Option<Timestamp>) -> RecordStep {
+    // Its status says that it is complete, and what it is made of does not.
+    let unconfirmed = view.complete();
     // Without its label the workload is not watched.
-    let recheck = (view.rolling.is_none() && !world.observes()) || world.refused().is_some();
-    RecordStep::Wait { until: Some(if watch_pods { deadline } else { look.min(deadline) }), recheck, watch_pods, checks: None }
+    let recheck = (view.rolling.is_none() && !world.observes()) || world.refused().is_some() || unconfirmed;
+    RecordStep::Wait { until, recheck, watch_pods: world.now >= look || unconfirmed, checks: None }
 }

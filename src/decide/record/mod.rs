@@ -25,9 +25,11 @@ use crate::api::ticket::{Stop, Ticket};
 use crate::api::witness;
 use crate::api::workload_ref::ContainerImage;
 use crate::workload::pods::PodView;
-use crate::workload::view::WorkloadView;
+use crate::workload::view::{TemplateSeen, WorkloadView};
 
 pub use before_patch::authority;
+pub use following::is_stopped;
+pub use outcome::sentence;
 
 /// Pods are looked at when a rollout is not complete this long after the write.
 const LOOK_AT_PODS_AFTER: SignedDuration = SignedDuration::from_secs(2);
@@ -45,6 +47,10 @@ pub struct RecordWorld {
     pub holder: Holder,
     /// The pods of the workload.
     pub pods: Option<Vec<PodView>>,
+    /// The `ReplicaSet` of the newest template.
+    pub newest: Looked<TemplateSeen>,
+    /// What the cluster last said of the pod that keeps the rollout waiting.
+    pub pod_warning: Looked<String>,
     /// What the health checks of the phase at hand found, if they are over.
     pub checks: Option<Vec<CheckResult>>,
     /// What is known of the contents of the record's images from before.
@@ -59,6 +65,26 @@ pub struct RecordWorld {
     pub relabelled: bool,
     /// Now.
     pub now: Timestamp,
+}
+
+/// What a look that is not taken in every pass has given.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Looked<T> {
+    /// Nobody has looked.
+    #[default]
+    NotYet,
+    /// There is nothing.
+    Nothing,
+    /// The API server refuses it.
+    Refused(String),
+    /// This.
+    Found(T),
+}
+
+impl<T> From<Option<T>> for Looked<T> {
+    fn from(found: Option<T>) -> Self {
+        found.map_or(Self::Nothing, Self::Found)
+    }
 }
 
 /// What the API server answered to a write.
@@ -115,6 +141,10 @@ pub enum RecordStep {
     ReadWorkload,
     /// Read the workload's pods once.
     ReadPods,
+    /// Read the `ReplicaSet` of this name.
+    ReadReplicaSet(String),
+    /// Read what the cluster last said of a pod.
+    ReadPodWarning(Box<PodView>),
     /// Look up what is known of the contents of the record's images.
     RecallContents,
     /// Delete a record that need not be kept.
@@ -157,6 +187,15 @@ pub enum Phase {
 pub fn phase(record: &Deployment) -> Phase {
     let rolling_back = record.status.as_ref().is_some_and(|s| s.rollback_time.is_some());
     if rolling_back { Phase::Rollback } else { Phase::Rollout }
+}
+
+/// When the attempt counts as failed, or its rollback as not ended, as far as its status tells.
+#[must_use]
+pub fn deadline(record: &Deployment) -> Option<Timestamp> {
+    let status = record.status.as_ref()?;
+    let forward = || status.healthy_time.as_ref().or(status.patched_time.as_ref());
+    let back = status.rollback_healthy_time.as_ref().or(status.rollback_time.as_ref());
+    Some(back.or_else(forward)?.0 + SignedDuration::from_secs(record.spec.timeout_seconds.into()))
 }
 
 /// What a patch of the workload is for.

@@ -33,6 +33,7 @@ pub fn end(world: &RecordWorld, mut status: DeploymentStatus, reason: &str, mess
         set(world, &mut status, STALLED, ConditionStatus::True, reason, message);
     }
     status.refused = None;
+    status.waiting_for = None;
     status.completion_time = Some(MicroTime(world.now));
     within_bounds(&mut status);
     RecordStep::WriteStatus(Box::new(status))
@@ -57,6 +58,7 @@ pub fn asked_by(record: &Deployment) -> String {
 }
 
 /// A root cause in a sentence.
+#[must_use]
 pub fn sentence(cause: &RootCause) -> String {
     let place = match (&cause.pod, &cause.container) {
         (Some(pod), Some(container)) => format!(" (pod {pod}, container {container})"),
@@ -68,7 +70,7 @@ pub fn sentence(cause: &RootCause) -> String {
 
 /// Text from the cluster, cut to what the schema takes.
 fn within_bounds(status: &mut DeploymentStatus) {
-    if let Some(cause) = &mut status.root_cause {
+    for cause in status.root_cause.iter_mut().chain(&mut status.waiting_for) {
         cause.pod = cause.pod.as_deref().map(|p| bounded_to(p, 253));
         cause.container = cause.container.as_deref().map(|c| bounded_to(c, 63));
         cause.reason = bounded_to(&cause.reason, 64);

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::before_patch::written;
-use super::following::{STOPPED_BY_TICKET, ours, requires_git, restored};
+use super::following::{confirmed, is_stopped, ours, requires_git, restored};
 use super::outcome::{current, end, note, progressing, sentence};
 use super::verifying::{Verification, verify};
 use super::{Authority, Purpose, RECHECK, RecordStep, RecordWorld, was_restored};
@@ -31,30 +31,43 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     let deadline = begun + SignedDuration::from_secs(world.record.spec.timeout_seconds.into());
     let cause = status.root_cause.as_ref().map(sentence).unwrap_or_default();
     let back = restored(view, status) && (was_restored(&marker, view) || Some(view.generation) > status.workload_generation);
-    let settled = if world.record.spec.base.healthy { view.complete() } else { view.observed() };
-    if back && settled {
+    let healthy = world.record.spec.base.healthy;
+    let settled = if healthy { view.complete() } else { view.observed() && view.unpromoted.is_none() && view.invalid.is_none() };
+    let confirmed = match (back && settled).then(|| confirmed(world, view, &status.previous_images, healthy)) {
+        Some(Err(step)) => return *step,
+        Some(Ok(confirmed)) => confirmed,
+        None => false,
+    };
+    if confirmed {
         let mut ended = current(world);
         note(&mut ended, view);
         ended.restored_time.get_or_insert_with(|| MicroTime(written(world, view)));
-        if world.record.spec.base.healthy {
+        if healthy {
             match verify(world, &mut ended) {
                 Verification::Pending(step) => return step,
                 Verification::Failed(bad) => {
-                    let message = format!("{cause}; the previous images are back, but {}: look at the workload", sentence(&bad));
+                    let bad = sentence(&bad);
+                    let still = if bad == cause { "with them it is the same".to_owned() } else { format!("but {bad}") };
+                    let message = format!("{cause}; the previous images are back, {still}: look at the workload");
                     return end(world, ended, reason::ROLLBACK_FAILED, &bounded(&message));
                 }
                 Verification::Passed => {}
             }
         }
-        let by_ticket = status.root_cause.as_ref().is_some_and(|c| c.reason == STOPPED_BY_TICKET);
-        let result = if by_ticket { reason::ABORTED } else { reason::ROLLED_BACK };
+        let stopped = status.root_cause.as_ref().is_some_and(is_stopped);
+        let result = if stopped { reason::ABORTED } else { reason::ROLLED_BACK };
         return end(world, ended, result, &format!("{cause}; the previous images are back"));
     }
-    let wait =
-        |watch_pods| RecordStep::Wait { until: Some(deadline), recheck: world.refused().is_some(), watch_pods, checks: None };
+    let wait = |watch_pods| RecordStep::Wait {
+        until: Some(deadline),
+        recheck: world.refused().is_some() || (back && settled),
+        watch_pods,
+        checks: None,
+    };
     let late = || {
         let seconds = world.record.spec.timeout_seconds;
-        let message = format!("{cause}; going back did not end within {seconds} s: look at the workload");
+        let why = view.progress.as_ref().map(|p| format!(" ({})", sentence(p))).unwrap_or_default();
+        let message = format!("{cause}; going back did not end within {seconds} s{why}: look at the workload");
         finish(world, view, reason::ROLLBACK_FAILED, &message)
     };
     if back && world.now >= deadline {
@@ -68,7 +81,10 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
                 let what = format!("{cause}; pod {} keeps its controller waiting, and may not be deleted: {why}", pod.name);
                 refused(world, Write::PodDeletion, &what).unwrap_or_else(|| wait(true))
             }
-            (None, _) => wait(view.blocked_by_broken_pods),
+            (None, _) => match waits_for_person(world, view, status, &cause) {
+                Some(step) => step,
+                None => wait(view.blocked_by_broken_pods || settled),
+            },
         };
     }
     if !world.workload.is_live() {
@@ -89,6 +105,19 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     RecordStep::Patch { purpose: Purpose::Rollback, patch }
 }
 
+/// Says, once, that the workload's controller waits for somebody before it goes on: going back is one more rollout to it, with all its
+/// pauses.
+fn waits_for_person(world: &RecordWorld, view: &WorkloadView, status: &DeploymentStatus, cause: &str) -> Option<RecordStep> {
+    let news = view.progress.as_ref().filter(|_| view.awaits_person)?;
+    if status.waiting_for.as_ref().is_some_and(|told| told.reason == news.reason) {
+        return None;
+    }
+    let mut status = current(world);
+    status.waiting_for = Some(news.clone());
+    let message = format!("{cause}; the previous images are set, but their rollout waits: {}", sentence(news));
+    Some(progressing(world, status, reason::ROLLING_BACK, &bounded(&message)))
+}
+
 /// Says what the API server refuses, once.
 fn refused(world: &RecordWorld, write: Write, message: &str) -> Option<RecordStep> {
     let status = world.note_refusal(write)?;
@@ -98,5 +127,5 @@ fn refused(world: &RecordWorld, write: Write, message: &str) -> Option<RecordSte
 fn finish(world: &RecordWorld, view: &WorkloadView, reason: &str, message: &str) -> RecordStep {
     let mut status = current(world);
     note(&mut status, view);
-    end(world, status, reason, message)
+    end(world, status, reason, &bounded(message))
 }

@@ -1,13 +1,17 @@
 //! Tests of the decisions. No cluster, no clock.
 
+mod argo_rollout;
 mod evidence;
 mod gates;
 mod images;
 mod lifecycle;
+mod lineage;
 mod model;
 mod owner;
+mod pods;
 mod preflight;
 mod record;
 mod request;
 mod retry;
+mod rollback;
 mod world;

@@ -55,6 +55,26 @@ fn a_write_is_refused_when_an_owner_has_appeared_or_its_consent_is_gone() {
     assert!(!accepts(&owned, &write), "consent was taken back");
 }
 
+/// What Flux never delivers an image to is nobody's that Git could ask.
+#[test]
+fn what_flux_leaves_alone_is_not_its_own() {
+    for map in ["labels", "annotations"] {
+        for (key, value, owned) in [
+            ("kustomize.toolkit.fluxcd.io/ssa", "IfNotPresent", false),
+            ("kustomize.toolkit.fluxcd.io/ssa", "ignore", false),
+            ("kustomize.toolkit.fluxcd.io/ssa", "Merge", true),
+            ("kustomize.toolkit.fluxcd.io/reconcile", "Disabled", false),
+        ] {
+            let mut workload = workload(OLD);
+            workload["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "shop"});
+            workload["metadata"][map][key] = json!(value);
+            assert_eq!(view(&workload).foreign_owner().is_some(), owned, "{map} {key}={value}");
+            workload["metadata"]["labels"]["helm.toolkit.fluxcd.io/name"] = json!("shop");
+            assert!(view(&workload).foreign_owner().is_some(), "kustomize's marks mean nothing to a HelmRelease");
+        }
+    }
+}
+
 /// As the API server's JSON patch does it: a `test` for null holds where the member is absent.
 fn accepts(workload: &serde_json::Value, patch: &json_patch::Patch) -> bool {
     patch.0.iter().all(|operation| match operation {

@@ -6,6 +6,7 @@ use crate::api::marker::Marker;
 use crate::api::workload_ref::ContainerImage;
 use crate::decide::preflight::{Asker, Holder, check, previous_images};
 use crate::decide::request::resolve;
+use crate::workload::view::Unpromoted;
 
 fn reason(workload: &Value, target: &Value, holder: &Holder) -> Option<&'static str> {
     let ticket = ticket(&json!({"targets": [target]}));
@@ -66,6 +67,21 @@ fn each_state_of_the_workload_is_judged() {
     assert_eq!(reason(&with("/status/availableReplicas", json!(1)), &current, &Holder::Nobody), Some("NotHealthy"));
 }
 
+/// A ticket that was deleted is nobody to wait for.
+#[test]
+fn a_deleted_ticket_is_not_named_as_the_one_that_rolls_out() {
+    let record = super::record::going_back();
+    let ticket = ticket(&json!({}));
+    let targets = resolve(&ticket);
+    let asker = Asker { ticket_uid: "another", targets: &targets, record: None };
+    let says = |holder: &Holder| check(asker, &targets[0], &view(&workload(OLD)), holder).unwrap_err();
+    let held = says(&Holder::Record(Box::new(record.clone())));
+    assert!(held.message.contains("ticket iss-1 comes first"), "{}", held.message);
+    let orphaned = says(&Holder::Orphan(Box::new(record)));
+    assert!(orphaned.message.contains("its ticket iss-1 is gone"), "{}", orphaned.message);
+    assert!(orphaned.on.unwrap().starts_with("tdep/"));
+}
+
 #[test]
 fn previous_is_what_runs_unless_nobody_knows_it_to_be_good() {
     let previous = |workload: &Value, holder: &Holder| previous_images(&view(workload), &images(NEW), holder)[0].image.clone();
@@ -76,6 +92,12 @@ fn previous_is_what_runs_unless_nobody_knows_it_to_be_good() {
     }
     assert_eq!(previous(&marked(workload(NEW), NEW, OLD, true), &Holder::Gone), NEW, "known to be good");
     assert_eq!(previous(&marked(workload("theirs"), BAD, OLD, false), &Holder::Gone), "theirs", "somebody set another since");
+    // A canary of the old image stands half-way, so that the one that failed is still what is promoted.
+    let mut half_way = view(&marked(workload(OLD), BAD, OLD, false));
+    half_way.unpromoted = Some(Unpromoted { replica_set: "web-x".into(), images: images(BAD), unread: None });
+    assert_eq!(previous_images(&half_way, &images(NEW), &Holder::Gone), images(OLD));
+    half_way.marker = None;
+    assert_eq!(previous_images(&half_way, &images(NEW), &Holder::Nobody), images(BAD), "it is good as far as anybody knows");
     let mut copied = marked(workload(BAD), BAD, OLD, false);
     copied["metadata"]["uid"] = json!("a copy");
     assert_eq!(previous(&copied, &Holder::Gone), BAD, "a marker that was copied says nothing");

@@ -1,20 +1,22 @@
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde_json::{Value, json};
 
 use super::world::{BAD, OLD, at, view, workload};
-use crate::api::deployment::Deployment;
+use crate::api::deployment::{Deployment, RootCause};
+use crate::api::workload_ref::ContainerImage;
 use crate::api::{MARKER_ANNOTATION, ROLLING_LABEL};
 use crate::decide::condition_reason;
 use crate::decide::preflight::Holder;
 use crate::decide::reason;
-use crate::decide::record::{Answer, Authority, Purpose, RecordStep, RecordWorld, WorkloadSeen, decide};
+use crate::decide::record::{Answer, Authority, Looked, Purpose, RecordStep, RecordWorld, WorkloadSeen, decide};
 use crate::workload::pods::PodView;
-use crate::workload::view::WorkloadView;
+use crate::workload::view::{TemplateSeen, WorkloadView};
 
 const RECORD: &str = "iss-1-web-0123456789";
 
 /// A record that has failed and is taking itself back.
-fn going_back() -> Deployment {
+pub fn going_back() -> Deployment {
     let mut record = unwritten();
     record.status = serde_json::from_value(json!({
         "previousImages": [{"container": "web", "image": OLD}],
@@ -61,6 +63,8 @@ fn world(record: Deployment, workload: WorkloadSeen) -> RecordWorld {
         holder: Holder::Nobody,
         pods: None,
         checks: None,
+        newest: Looked::NotYet,
+        pod_warning: Looked::NotYet,
         contents: None,
         surplus: Vec::new(),
         answer: None,
@@ -120,6 +124,7 @@ fn a_refusal_is_said_once() {
         revision: Some("bad".into()),
         images: Vec::new(),
         terminating: false,
+        created: None,
         ready: false,
         fatal: None,
         hint: None,
@@ -173,4 +178,88 @@ fn a_late_way_back_is_gone() {
     let mut late = world(going_back(), live(view(&marked(BAD, false, "0123456789"))));
     late.now = at(0) + SignedDuration::from_hours(1);
     assert!(matches!(decide(&late), RecordStep::Patch { purpose: Purpose::Rollback, .. }));
+}
+
+/// A record that follows its pods, which say nothing, at `seconds` after the write.
+fn following(timeout_seconds: i32, seconds: i64) -> RecordWorld {
+    let mut record = going_back();
+    record.spec.timeout_seconds = timeout_seconds;
+    let status = record.status.as_mut().unwrap();
+    status.patched_time = Some(MicroTime(at(0)));
+    status.rollback_time = None;
+    status.root_cause = None;
+    let mut view = view(&marked(BAD, false, "0123456789"));
+    view.replicas.available = 0;
+    RecordWorld { now: at(seconds), pods: Some(Vec::new()), ..world(record, live(view)) }
+}
+
+/// Whatever the time-out, nothing else that has its time hides it.
+#[test]
+fn the_deadline_is_always_waited_for() {
+    for timeout in [1, 2, 8, 11, 12, 13, 30, 31, 120] {
+        let mut now = 0;
+        while now < i64::from(timeout) {
+            let RecordStep::Wait { until: Some(until), .. } = decide(&following(timeout, now)) else {
+                panic!("{timeout} s, after {now} s")
+            };
+            assert!(until > at(now) && until <= at(timeout.into()), "{timeout} s, after {now} s: {until}");
+            now = until.duration_since(at(0)).as_secs();
+        }
+        let RecordStep::WriteStatus(status) = decide(&following(timeout, now)) else { panic!("{timeout} s: not failed") };
+        assert_eq!(status.root_cause.unwrap().reason, "Timeout");
+    }
+}
+
+/// Of what a controller says itself pauses are told, each with what ends it, and that they are over; not that it goes on.
+#[test]
+fn pauses_are_told_and_taken_back() {
+    let steps = [
+        ("Progressing", "more replicas", false, true),
+        ("Progressing", "still becoming available", false, false),
+        ("Paused", "CanaryPauseStep", false, false),
+        ("Paused", "CanaryPauseStep (promote it)", true, true),
+        ("Paused", "CanaryPauseStep (promote it)", true, false),
+        ("Progressing", "more replicas", false, true),
+        ("Progressing", "old replicas are pending termination", false, false),
+    ];
+    let mut told = None;
+    for (number, (phase, message, awaits_person, news)) in steps.into_iter().enumerate() {
+        let mut world = following(300, 60);
+        world.record.status.as_mut().unwrap().waiting_for.clone_from(&told);
+        let WorkloadSeen::Live(view) = &mut world.workload else { panic!() };
+        view.awaits_person = awaits_person;
+        view.progress = Some(RootCause { pod: None, container: None, reason: phase.into(), message: message.into() });
+        match decide(&world) {
+            RecordStep::WriteStatus(status) if news => {
+                let expected = format!("{phase}: {message}");
+                assert!(status.conditions.iter().any(|c| c.message.ends_with(&expected)), "{number}: {:?}", status.conditions);
+                told = status.waiting_for;
+            }
+            RecordStep::Wait { .. } if !news => {}
+            step => panic!("{number}: {step:?}"),
+        }
+    }
+}
+
+/// What may not be read is no proof, and no reason to wait for ever.
+#[test]
+fn an_unconfirmed_status_is_not_believed() {
+    let complete = |seconds: i64, newest: Looked<TemplateSeen>| {
+        let mut world = following(30, seconds);
+        let WorkloadSeen::Live(view) = &mut world.workload else { panic!() };
+        view.replicas.available = 2;
+        view.observed_generation = view.generation;
+        view.newest = Some("web-new".into());
+        RecordWorld { newest, ..world }
+    };
+    assert_eq!(decide(&complete(1, Looked::NotYet)), RecordStep::ReadReplicaSet("web-new".into()));
+    let seen = |image: &str, available: i32| {
+        Looked::Found(TemplateSeen { images: vec![ContainerImage { container: "web".into(), image: image.into() }], available })
+    };
+    for doubtful in [seen(OLD, 2), seen(BAD, 1), Looked::Nothing, Looked::Refused("forbidden".into())] {
+        assert!(matches!(decide(&complete(1, doubtful.clone())), RecordStep::Wait { recheck: true, .. }), "{doubtful:?}");
+        let RecordStep::WriteStatus(status) = decide(&complete(30, doubtful.clone())) else { panic!("{doubtful:?}: not failed") };
+        assert_eq!(status.root_cause.unwrap().reason, "Timeout");
+    }
+    assert_eq!(decide(&complete(1, seen(BAD, 2))), RecordStep::RecallContents, "it is what was written, and runs");
 }

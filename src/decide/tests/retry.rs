@@ -3,7 +3,7 @@ use serde_json::json;
 use super::world::ticket;
 use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus};
 use crate::api::{RETRY_ANNOTATION, TARGET_RETRY_PREFIX};
-use crate::decide::retry::take_in;
+use crate::decide::retry::{requester, take_in};
 
 fn ended(result: &str) -> TargetStatus {
     TargetStatus {
@@ -57,4 +57,28 @@ fn what_is_deployed_is_done_again_only_if_it_is_named() {
     let mut newborn = TicketStatus::default();
     take_in(&mut newborn, &named, true);
     assert_eq!(newborn.targets[0].last_handled_retry.as_deref(), Some("again"));
+}
+
+#[test]
+fn who_asked_for_a_retry_is_told_until_something_else_is_asked_for() {
+    let asked = |targets: &str, annotated: &str, by_operator: bool| {
+        let mut ticket = with(RETRY_ANNOTATION, "again");
+        let entry = |manager: &str, time: &str, fields: serde_json::Value| json!({"manager": manager, "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "time": time, "fieldsV1": fields});
+        ticket.metadata.managed_fields = serde_json::from_value(json!([
+            entry("git", targets, json!({"f:spec": {"f:targets": {}}})),
+            entry("ann", annotated, json!({"f:metadata": {"f:annotations": {"f:trackdown.dev/retry-requested": {}}}})),
+        ]))
+        .unwrap();
+        let by = by_operator.then_some("trackdown");
+        ticket.status = serde_json::from_value(json!({
+            "observedGeneration": 1, "history": [{"to": "ready_for_deployment", "time": "2026-01-01T00:00:05Z", "by": by}],
+        }))
+        .unwrap();
+        requester(&ticket, "web").and_then(|r| r.via)
+    };
+    let (early, late) = ("2026-01-01T00:00:01Z", "2026-01-01T00:00:09Z");
+    assert_eq!(asked(early, late, false).as_deref(), Some("ann"));
+    assert_eq!(asked(early, early, false), None, "the deployment was asked for since");
+    assert_eq!(asked(early, "2026-01-01T00:00:03Z", true).as_deref(), Some("ann"), "it moved the ticket back to ready itself");
+    assert_eq!(asked("2026-01-01T00:00:10Z", late, false), None, "another image was asked for since");
 }

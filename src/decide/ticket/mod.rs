@@ -3,8 +3,9 @@
 //! A step is either one more observation, one write, or the end of the pass. Whoever performs the steps observes, asks again,
 //! writes, asks again, until there is nothing more to do: a crash between any two steps changes nothing about where it ends.
 
-mod rollback;
+pub(super) mod rollback;
 mod sequence;
+mod superseded;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -16,15 +17,16 @@ use self::turn::Turn;
 use super::check::Limits;
 use super::gates::{self, Dependencies};
 use super::lifecycle::{self, Attribution};
+use super::lineage::Since;
 use super::preflight::{Holder, finished};
 use super::request::{self, ResolvedTarget};
-use super::status::{self, Situation};
-use super::{reason, retry};
+use super::status::{self, Progress, Situation};
+use super::{reason, retry, warnings};
 use crate::api::FIELD_MANAGER;
 use crate::api::condition::find_condition;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{Stop, TargetStatus, Ticket, TicketState, TicketStatus};
-use crate::api::workload_ref::Workload;
+use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::workload::view::WorkloadView;
 use kube::ResourceExt;
 
@@ -40,6 +42,8 @@ pub struct TicketWorld {
     pub records: BTreeMap<String, RecordSeen>,
     /// The tickets it depends on.
     pub dependencies: Dependencies,
+    /// What came after records of this ticket, see [`super::lineage`].
+    pub since: BTreeMap<String, Since>,
     /// Other tickets on their way to a workload, with the workload.
     pub rivals: Vec<(Workload, Ticket)>,
     /// The workloads that were read in this pass.
@@ -70,8 +74,10 @@ pub enum RecordSeen {
 pub enum Probe {
     /// It, and the record its marker names.
     Found(Box<WorkloadView>, Holder),
-    /// It does not exist.
-    Missing,
+    /// It does not exist; workloads of other kinds that have its name.
+    Missing(Vec<WorkloadKind>),
+    /// The cluster does not know its kind.
+    NoSuchKind,
     /// The read failed.
     Unreadable(String),
 }
@@ -144,7 +150,7 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
                 continue;
             }
             if rollback::is_running(entry) {
-                situations.push((entry.name.clone(), Situation::InFlight(rollback::text(entry))));
+                situations.push((entry.name.clone(), Situation::InFlight(Progress::of(rollback::text(entry)))));
                 continue;
             }
             let stop = if ticket.spec.manual_override { Stop::Leave } else { entry.stop.unwrap_or(Stop::Rollback) };
@@ -152,6 +158,8 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
             situations.push((entry.name.clone(), Situation::InFlight(stopping(stop))));
         }
     }
+    status.warnings = warnings::of(ticket);
+    superseded::note(world, &mut status);
     rollback::reopen(&mut status, ticket.status.as_ref(), world.now);
     prune(&mut status, &targets);
     finish_when_all_deployed(world, &mut status, &situations);
@@ -184,8 +192,15 @@ fn wait(world: &TicketWorld, situations: &[(String, Situation)]) -> TicketStep {
     TicketStep::Wait {
         until: retry.chain(expiry.filter(|_| pending)).min(),
         recheck: obstacles().any(|o| o.recheck),
-        watch: obstacles().filter_map(|o| o.watch.as_deref().cloned()).collect(),
+        watch: obstacles().filter_map(|o| o.watch.as_deref().cloned()).chain(awaiting_git(world, situations)).collect(),
     }
+}
+
+/// Workloads of failed rollouts that only Git can take back.
+fn awaiting_git<'a>(world: &'a TicketWorld, situations: &'a [(String, Situation)]) -> impl Iterator<Item = Workload> + 'a {
+    let awaits = |s: &Situation| matches!(s, Situation::Failed { reason, .. } if reason == reason::ROLLBACK_REQUIRES_GIT);
+    let targets = request::resolve(&world.ticket).into_iter();
+    targets.filter(move |t| situations.iter().any(|(name, s)| *name == t.name && awaits(s))).map(|t| t.workload)
 }
 
 /// What is known of the record an entry names.
@@ -303,9 +318,10 @@ fn prune(status: &mut TicketStatus, targets: &[ResolvedTarget]) {
     });
 }
 
-fn stopping(stop: Stop) -> (&'static str, String) {
-    match stop {
-        Stop::Rollback => ("Aborting", "the rollout is being ended and the previous images put back".to_owned()),
-        Stop::Leave => ("Aborting", "the rollout is being ended, the workload left as it is".to_owned()),
-    }
+fn stopping(stop: Stop) -> Progress {
+    let message = match stop {
+        Stop::Rollback => "the rollout is being ended and the previous images put back",
+        Stop::Leave => "the rollout is being ended, the workload left as it is",
+    };
+    Progress::of(("Aborting", message.to_owned()))
 }

@@ -13,8 +13,8 @@ use crate::decide::gates::Obstacle;
 use crate::decide::images::all_same_or_pinned;
 use crate::decide::lifecycle::{self, Attribution};
 use crate::decide::preflight::succeeded;
-use crate::decide::reason;
 use crate::decide::request::{self, ResolvedTarget};
+use crate::decide::{reason, warnings};
 use crate::workload::view::WorkloadView;
 
 /// Takes a new `spec.rollback.request` in, or sees that it was withdrawn. A target that a rollback is just taking back takes the request
@@ -28,9 +28,10 @@ pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, targets: &[ResolvedTa
     if status.last_handled_rollback.as_ref() == Some(&asked.request) {
         return;
     }
-    let mut everywhere = true;
+    // A name that means no target may be corrected under the same request.
+    let mut everywhere = fresh || warnings::unknown_rollback_targets(ticket).next().is_none();
     if !fresh {
-        let via = lifecycle::manager_of(ticket, &["f:rollback", "f:request"]);
+        let via = lifecycle::manager_of(ticket, &["f:spec", "f:rollback", "f:request"]);
         let requested_by = Requester { by: asked.by.clone(), via, reason: asked.reason.clone() };
         for target in targets.iter().filter(|t| asked.targets.is_empty() || asked.targets.contains(&t.name)) {
             everywhere &= take_in_target(status, ticket, target, asked, &requested_by);
@@ -69,6 +70,8 @@ fn take_in_target(
 
 /// Whether the request changes what becomes of the target.
 fn ask(entry: &mut TargetStatus, asked: &RollbackRequest, requested_by: &Requester, max_attempts: i32) -> bool {
+    // The last request, if it has not begun, is as if it had been withdrawn.
+    drop_due(entry);
     let before = entry.record.clone();
     let rollback = |of: Option<String>, before: Option<String>, result: Option<String>| TargetRollback {
         cause: RollbackCause::Requested,
@@ -85,12 +88,10 @@ fn ask(entry: &mut TargetStatus, asked: &RollbackRequest, requested_by: &Request
             entry.stop.get_or_insert(Stop::Rollback);
             entry.rollback = Some(rollback(before.clone(), before, None));
         }
-        // The last request has not begun, or went wrong.
-        (None, Some(waiting)) => entry.rollback = Some(rollback(waiting.of, waiting.before, waiting.result)),
         // Between two tries, one of which was dropped before it wrote anything.
-        (None, None) if entry.rolled_back.is_some() && asked.to.is_none() => end_tries(entry),
-        (Some(reason::ROLLBACK_COMPLETE), _) | (None, None) if asked.to.is_none() => return false,
-        (Some(reason::ROLLBACK_COMPLETE), _) | (None, None) => {
+        (None, _) if entry.rolled_back.is_some() && asked.to.is_none() => end_tries(entry),
+        (Some(reason::ROLLBACK_COMPLETE) | None, _) if asked.to.is_none() => return false,
+        (Some(reason::ROLLBACK_COMPLETE) | None, _) => {
             let result = entry.result.clone();
             begin(entry, rollback(None, before, result));
         }

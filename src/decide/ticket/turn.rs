@@ -6,14 +6,17 @@ use kube::api::ObjectMeta;
 
 use super::{Probe, RecordSeen, TicketStep, TicketWorld, in_flight, is_of, record_named, record_of, rollback, stopping};
 use crate::api::check::Check;
-use crate::api::deployment::{Action, Base, Deployment, DeploymentSpec, OnFailure, TicketRef};
+use crate::api::condition::bounded;
+use crate::api::deployment::{Action, Base, Deployment, DeploymentSpec, DeploymentStatus, OnFailure, TicketRef};
 use crate::api::ticket::{RollbackCause, Stop, TargetRollback, TargetStatus, Ticket, TicketState};
+use crate::api::workload_ref::{ContainerImage, WorkloadKind};
 use crate::api::{ATTEMPT_LABEL, TARGET_LABEL, TICKET_LABEL, TICKET_UID_LABEL};
 use crate::decide::gates::{self, Obstacle};
 use crate::decide::images::all_same_or_pinned;
 use crate::decide::preflight::{self, Asker, Holder, Plan};
+use crate::decide::record::sentence;
 use crate::decide::request::{self, ResolvedTarget};
-use crate::decide::status::{self, Situation};
+use crate::decide::status::{self, Progress, Situation};
 use crate::decide::{lifecycle, queue, reason};
 use crate::workload::view::WorkloadView;
 
@@ -66,6 +69,7 @@ impl Turn<'_> {
             (Some(reason::ROLLED_BACK), _) => {
                 Ok(Situation::Failed { reason: "RetriesExhausted".to_owned(), message, taking_back: false })
             }
+            (Some(reason::ROLLBACK_REQUIRES_GIT), _) => self.awaits_git(entry),
             (Some(result), _) => {
                 Ok(Situation::Failed { reason: result.to_owned(), message, taking_back: entry.rollback.is_some() })
             }
@@ -127,7 +131,7 @@ impl Turn<'_> {
         }
         Ok(Some(Situation::InFlight(match entry.stop {
             Some(stop) => stopping(stop),
-            None => status::in_flight_text(record, status::rolling_text(entry, &self.target.image)),
+            None => status::in_flight(record, status::rolling_text(entry, &self.target.image)),
         })))
     }
 
@@ -219,7 +223,7 @@ impl Turn<'_> {
             }
             return Ok(Situation::InFlight(match entry.stop {
                 Some(stop) => stopping(stop),
-                None => status::in_flight_text(record, rollback::text(entry)),
+                None => status::in_flight(record, rollback::text(entry)),
             }));
         }
         let refused = match seen {
@@ -252,7 +256,7 @@ impl Turn<'_> {
         } else {
             self.intend(entry);
         }
-        Ok(Situation::InFlight(rollback::text(entry)))
+        Ok(Situation::InFlight(self.begun(entry, rollback::text(entry))))
     }
 
     fn may_take_back(&self, rollback: &TargetRollback) -> Result<(), Obstacle> {
@@ -297,6 +301,41 @@ impl Turn<'_> {
         self.try_again(entry)
     }
 
+    /// Only Git can put the previous images back: that it has is news.
+    fn awaits_git(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
+        let status = match record_of(self.world, entry)? {
+            Some(RecordSeen::Found(record)) => record.status.clone().unwrap_or_default(),
+            _ => DeploymentStatus::default(),
+        };
+        let before = status.previous_images;
+        if !before.is_empty()
+            && let Probe::Found(view, _) = self.probe()?
+        {
+            let cause = status.root_cause.as_ref().map(sentence).unwrap_or_default();
+            let live = view.images_of(&before);
+            let listed = |images: &[ContainerImage]| images.iter().map(|i| i.image.as_str()).collect::<Vec<_>>().join(", ");
+            let news = if all_same_or_pinned(&before, &live) {
+                Some((
+                    reason::REVERTED_IN_GIT,
+                    format!("{cause}; {} has put {} back in {}", view.owner, listed(&before), view.workload),
+                ))
+            } else if !all_same_or_pinned(&status.admitted_images, &view.images_of(&status.admitted_images)) {
+                Some((reason::WORKLOAD_MOVED_ON, format!("{cause}; {} runs {} by now", view.workload, listed(&live))))
+            } else {
+                None
+            };
+            if let Some((result, message)) = news {
+                entry.result = Some(result.to_owned());
+                entry.message = Some(bounded(&message));
+            }
+        }
+        Ok(Situation::Failed {
+            reason: entry.result.clone().unwrap_or_default(),
+            message: entry.message.clone().unwrap_or_default(),
+            taking_back: entry.rollback.is_some(),
+        })
+    }
+
     /// Another try, if the workload is as the last one left it.
     fn try_again(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
         let Probe::Found(view, _) = self.probe()? else { return self.start(entry) };
@@ -331,26 +370,31 @@ impl Turn<'_> {
             return Ok(Situation::Waiting(obstacle));
         }
         if let Some(first) = self.ahead() {
-            let message = format!("{}: ticket {} comes first; this one follows", self.target.workload, first.name_any());
+            let message = preflight::comes_first(&self.target.workload, &first.name_any());
             let obstacle = Obstacle::parked(reason::WORKLOAD_HELD, message).on(format!("ticket/{}", first.name_any()));
             return Ok(Situation::Waiting(Obstacle { moving: true, ..obstacle }));
         }
         match self.plan(None)? {
             Err(obstacle) => {
                 if let (reason::GITOPS_OWNED, Ok((view, _))) = (obstacle.reason, self.found()?) {
-                    entry.seen_images = preflight::live_images(self.target, view);
+                    entry.seen_images = preflight::good_images(self.target, view);
                 }
                 Ok(Situation::Waiting(obstacle))
             }
-            Ok(_) if self.world.monitor_only => Ok(Situation::Waiting(Obstacle::parked(
-                "WouldDeploy",
-                format!("would set {} to {}, but the operator only monitors (--dry-run)", self.target.workload, self.target.image),
-            ))),
+            Ok(plan) if self.world.monitor_only => Ok(Situation::Waiting(Obstacle::parked("WouldDeploy", self.would_do(&plan)?))),
             Ok(_) => {
                 self.intend(entry);
                 Ok(self.rolling(entry))
             }
         }
+    }
+
+    /// What would be done, were the operator not only to monitor.
+    fn would_do(&self, plan: &Plan) -> Result<String, TicketStep> {
+        let current = self.found()?.is_ok_and(|(view, _)| all_same_or_pinned(&plan.images, &view.images_of(&plan.images)));
+        let (workload, image) = (&self.target.workload, &self.target.image);
+        let what = if current { format!("{workload} has {image} already") } else { format!("would set {workload} to {image}") };
+        Ok(format!("{what}, but the operator only monitors (--dry-run)"))
     }
 
     /// Who may deploy is decided by nobody: nothing new starts, whoever asked. What is under way ends.
@@ -403,13 +447,22 @@ impl Turn<'_> {
         let on = self.target.workload.to_string();
         Ok(match self.probe()? {
             Probe::Found(view, holder) => Ok((&**view, holder)),
-            Probe::Missing => {
-                let path = format!("spec.targets[{}]", self.target.name);
-                Err(Obstacle::unwatched("WorkloadNotFound", format!("{path}: {on} does not exist; create it, or correct the name"))
-                    .on(on))
+            Probe::Missing(others) => {
+                let message = format!("spec.targets[{}]: {on} does not exist; {}", self.target.name, instead(others));
+                Err(Obstacle::watching("WorkloadNotFound", message, &self.target.workload).on(on))
+            }
+            Probe::NoSuchKind => {
+                let message = format!(
+                    "spec.targets[{}]: {on} cannot exist: this cluster has no {}; install {}, or correct workloadRef.kind ({AGAIN})",
+                    self.target.name,
+                    self.target.workload.kind.api_version(),
+                    self.target.workload.kind.project(),
+                );
+                Err(Obstacle::unwatched("WorkloadKindMissing", message).on(on))
             }
             Probe::Unreadable(error) => {
-                Err(Obstacle::unwatched("WorkloadUnreadable", format!("{on} cannot be read: {error}")).on(on))
+                let message = format!("{on} cannot be read: {error} ({AGAIN})");
+                Err(Obstacle::unwatched("WorkloadUnreadable", message).on(on))
             }
         })
     }
@@ -425,7 +478,14 @@ impl Turn<'_> {
     }
 
     fn rolling(&self, entry: &TargetStatus) -> Situation {
-        Situation::InFlight(status::rolling_text(entry, &self.target.image))
+        Situation::InFlight(self.begun(entry, status::rolling_text(entry, &self.target.image)))
+    }
+
+    /// An attempt whose record has not been seen yet.
+    fn begun(&self, entry: &TargetStatus, text: (&'static str, String)) -> Progress {
+        let seconds = self.settings().timeout_seconds.into();
+        let deadline = Some(self.world.now + SignedDuration::from_secs(seconds));
+        Progress { record: entry.record.clone(), deadline, ..Progress::of(text) }
     }
 
     fn hash(&self) -> String {
@@ -462,7 +522,9 @@ impl Turn<'_> {
                 action: plan.action,
                 rollback_of: rollback.and_then(|r| r.of.clone()),
                 rollback_to: rollback.and_then(|r| r.to.clone()),
-                requested_by: Some(rollback.map_or_else(|| lifecycle::requester(ticket), |r| r.requested_by.clone())),
+                requested_by: Some(
+                    rollback.map_or_else(|| lifecycle::requester(ticket, &self.target.name), |r| r.requested_by.clone()),
+                ),
                 workload: self.target.workload.clone(),
                 images: plan.images,
                 base: Base { images: entry.seen_images.clone(), ..plan.base },
@@ -474,6 +536,20 @@ impl Turn<'_> {
                 failed_tries: if rollback.is_none() { entry.tries } else { 0 },
             },
             status: None,
+        }
+    }
+}
+
+/// How a wait ends that nobody can watch.
+const AGAIN: &str = "looked at again within 5 minutes";
+
+/// What to do about a workload that does not exist.
+fn instead(others: &[WorkloadKind]) -> String {
+    match others {
+        [] => "create it, or correct the name".to_owned(),
+        kinds => {
+            let kinds = kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+            format!("there is a {kinds} of that name: set workloadRef.kind, or create it")
         }
     }
 }

@@ -36,7 +36,10 @@ impl Objects {
     pub fn holder(&self, view: &WorkloadView) -> Holder {
         match view.marker().filter(|m| !m.succeeded) {
             None => Holder::Nobody,
-            Some(marker) => self.records.get(&marker.record).map_or(Holder::Gone, |r| Holder::Record(Box::new(r.owned()))),
+            Some(marker) => self.records.get(&marker.record).map_or(Holder::Gone, |r| match &self.ticket {
+                Some(_) => Holder::Record(Box::new(r.owned())),
+                None => Holder::Orphan(Box::new(r.owned())),
+            }),
         }
     }
 
@@ -52,6 +55,7 @@ impl Objects {
             revision: None,
             images: vec![ContainerImage { container: "web".into(), image }],
             terminating: false,
+            created: None,
             ready: !broken && view.complete(),
             fatal: broken.then(|| RootCause {
                 pod: None,

@@ -256,6 +256,7 @@ fn start_ticket(operator: &Operator, state: &State) -> Option<Pass> {
             records: known.collect(),
             ticket: cached,
             dependencies: BTreeMap::default(),
+            since: BTreeMap::default(),
             rivals: Vec::new(),
             probes: BTreeMap::default(),
             monitor_only: false,
@@ -276,7 +277,7 @@ fn go_on_ticket(mut world: TicketWorld, api: &Objects) -> Option<Pass> {
                 world.records.insert(name, seen);
             }
             TicketStep::ReadWorkload(workload) => {
-                let probe = api.view().map_or(Probe::Missing, |view| {
+                let probe = api.view().map_or(Probe::Missing(Vec::new()), |view| {
                     let holder = api.holder(&view);
                     Probe::Found(Box::new(view), holder)
                 });
@@ -309,6 +310,8 @@ fn start_record(operator: &Operator, state: &State, name: &str) -> Option<Pass> 
             holder: Holder::Nobody,
             pods: Some(state.api.pods()),
             checks: None,
+            newest: record::Looked::NotYet,
+            pod_warning: record::Looked::Nothing,
             contents: Some(Vec::new()),
             surplus: Vec::new(),
             answer: None,
