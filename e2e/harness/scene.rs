@@ -193,6 +193,38 @@ impl Scene {
         self.object(kind, name)["spec"]["template"].to_string()
     }
 
+    /// Has the API server refuse the operator's writes to `apps/v1` Deployments, until [`Self::thaw`].
+    pub async fn freeze(&self) {
+        let name = self.freeze_name();
+        let operator = format!("request.userInfo.username.startsWith('system:serviceaccount:{}')", self.namespace);
+        self.apply(&json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+            "spec": {
+                "matchConstraints": {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
+                    "resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}],
+                },
+                "matchConditions": [{"name": "by-the-operator", "expression": operator}],
+                "validations": [{"expression": "false", "message": "frozen for now"}],
+            },
+        }));
+        self.apply(&json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        }));
+        // A policy takes effect about a second after it was made.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+
+    /// Ends [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.kubectl(&["delete", "validatingadmissionpolicybinding", &self.freeze_name()]);
+    }
+
+    fn freeze_name(&self) -> String {
+        format!("frozen-{}", self.namespace)
+    }
+
     /// `kubectl` with a manifest on its standard input, which must succeed.
     pub fn kubectl_with(&self, arguments: &[&str], manifest: &Value) -> String {
         text(&self.try_kubectl(arguments, Some(&manifest.to_string())), &format!("kubectl {arguments:?} of {manifest}"))

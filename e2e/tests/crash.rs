@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
 use crate::harness::operator::Operator;
@@ -138,28 +136,11 @@ pub async fn refused_then_lost_then_undone(cluster: &Arc<Cluster>) {
     let mut scene = Scene::without_operator(cluster, "refused-then-lost", &[]).await;
     let proxy = scene.start_operator_behind_proxy();
     scene.workload("web", "ghcr.io/acme/web:1", 1).await;
-    let frozen = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "frozen"},
-        "spec": {
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
-                "resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}],
-            },
-            "matchConditions": [{"name": "theirs", "expression": "request.userInfo.username.startsWith('system:serviceaccount:refused-then-lost')"}],
-            "validations": [{"expression": "false", "message": "frozen for now"}],
-        },
-    });
-    scene.apply(&frozen);
-    let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "frozen"},
-        "spec": {"policyName": "frozen", "validationActions": ["Deny"]},
-    });
-    scene.apply(&binding);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    scene.freeze().await;
     let held = proxy.lose_answer("web", 1);
     scene.apply(&ready_ticket("iss-1", "web", "ghcr.io/acme/web:never"));
     scene.wait_reason("iss-1", "WriteRefused").await;
-    scene.kubectl(&["delete", "validatingadmissionpolicybinding", "frozen"]);
+    scene.thaw();
     scene.kubectl(&["label", "ticket", "iss-1", "look=again"]);
     scene.until("the image is set", || async { (scene.image("web").await == "ghcr.io/acme/web:never").then_some(()) }).await;
     scene.until("there is something to undo", || async { (scene.replica_sets("web").await == 2).then_some(()) }).await;

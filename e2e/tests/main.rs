@@ -100,7 +100,7 @@ fn main() {
             consent_with_ignored_differences, consent_alone_is_contested, taken_back_through_git, state_owned_by_git, state_owned_by_ci,
             old_manifests_are_warned_about,
         },
-        wording::{events_name_their_attempt, a_done_ticket_is_history, unknown_targets_are_told, lists_fit_a_terminal, unreadable_tickets_are_left_alone},
+        wording::{events_name_their_attempt, a_done_ticket_is_history, closed_by_hand, unknown_targets_are_told, lists_fit_a_terminal, unreadable_tickets_are_left_alone},
         waiting::{hung_rollouts_hold_up_nobody, looks_in_vain_stay_few},
         queueing::{two_tickets_for_one_workload, many_tickets, refused_write_keeps_its_place},
         crash::{kill_at_any_moment, kill_and_undo, two_replicas_at_once, restart_writes_nothing, api_server_restarts, kill_and_recreate, refused_then_lost_then_undone},

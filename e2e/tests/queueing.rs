@@ -50,37 +50,13 @@ pub async fn many_tickets(cluster: &Arc<Cluster>) {
 pub async fn refused_write_keeps_its_place(cluster: &Arc<Cluster>) {
     let scene = Scene::new(cluster, "keeps-its-place").await;
     scene.workload("web", "ghcr.io/acme/web:1", 1).await;
-    let limits = serde_json::json!({
-        "apiVersion": "v1", "kind": "List", "items": [
-            {
-                "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "closed"},
-                "spec": {
-                    "matchConstraints": {
-                        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
-                        "resourceRules": [{
-                            "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"],
-                        }],
-                    },
-                    "matchConditions": [{
-                        "name": "by-the-operator", "expression": "request.userInfo.username.startsWith('system:serviceaccount:keeps-its-place')",
-                    }],
-                    "validations": [{"expression": "false", "message": "closed"}],
-                },
-            },
-            {
-                "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "closed"},
-                "spec": {"policyName": "closed", "validationActions": ["Deny"]},
-            },
-        ],
-    });
-    scene.apply(&limits);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    scene.freeze().await;
     scene.apply(&ready_ticket("older", "web", "ghcr.io/acme/web:2"));
     scene.wait_reason("older", "WriteRefused").await;
     scene.apply(&ready_ticket("younger", "web", "ghcr.io/acme/web:3"));
     let waiting = scene.wait_reason("younger", "WorkloadHeld").await.status.unwrap().waiting.unwrap();
     assert_eq!(waiting.on.as_deref(), Some("ticket/older"));
-    scene.kubectl(&["delete", "validatingadmissionpolicybinding", "closed"]);
+    scene.thaw();
     scene.wait_done("older").await;
     scene.wait_done("younger").await;
     let writes: Vec<_> = scene

@@ -87,6 +87,21 @@ pub async fn a_done_ticket_is_history(cluster: &Arc<Cluster>) {
     assert_eq!(scene.image("web").await, "ghcr.io/acme/web:2");
 }
 
+/// Done by hand is not deployed by Trackdown, and the ticket says whose word it is.
+pub async fn closed_by_hand(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "closed-by-hand").await;
+    let mut ticket = ready_ticket("iss-1", "web", "ghcr.io/acme/web:2");
+    ticket["spec"]["state"] = json!("ready_for_qa");
+    scene.apply(&ticket);
+    scene.wait_reason("iss-1", "NotReady").await;
+    let done = json!({"spec": {"state": "done", "stateMetadata": {"transitionedBy": "alice"}}}).to_string();
+    scene.kubectl(&["patch", "ticket", "iss-1", "--type=merge", "--field-manager=shell", "--patch", &done]);
+    let closed = scene.wait_reason("iss-1", "Done").await;
+    assert!(!holds(&closed, "Deployed"));
+    let message = closed.status.unwrap().message.unwrap();
+    assert!(message.starts_with("closed by hand by alice via shell: nobody said who deployed"), "{message}");
+}
+
 async fn writes_of(scene: &Scene, ticket: &str) -> usize {
     let requests = scene.requests_when_quiet(Duration::from_secs(1)).await;
     requests.iter().filter(|r| r.is_write() && r.resource == "tickets" && r.name == ticket).count()

@@ -113,8 +113,11 @@ fn ended_right(state: &State) -> bool {
         match status.state {
             Some(TicketState::Done) => judge.touched || live == t.spec.targets[0].image,
             _ if t.spec.manual_override => true,
-            // Taken back, or a rollback that a person's change keeps from beginning.
-            Some(TicketState::ReadyForDeployment) => stalled || held || judge.adopted || t.spec.rollback.is_some(),
+            // Taken back, whatever became of the request since, or a rollback that a person's change keeps from beginning.
+            Some(TicketState::ReadyForDeployment) => {
+                let taken_back = status.reason.as_deref() == Some(reason::TAKEN_BACK) && (judge.touched || live == OLD);
+                stalled || held || judge.adopted || taken_back || t.spec.rollback.is_some()
+            }
             _ => {
                 // The workload remembers a good end, too, when its record was deleted.
                 let succeeded = status.targets.iter().filter_map(|e| e.result.as_deref()).any(reason::is_success)
