@@ -246,6 +246,14 @@ pub struct RootCause {
     pub message: String,
 }
 
+impl RootCause {
+    /// A cause that is no single pod's.
+    #[must_use]
+    pub fn of(reason: &str, message: impl Into<String>) -> Self {
+        Self { pod: None, container: None, reason: reason.to_owned(), message: message.into() }
+    }
+}
+
 /// What happened, as facts with times.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

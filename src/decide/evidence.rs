@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::preflight::finished;
+use super::record::is_ticket_of;
 use super::{condition_reason, reason};
 use crate::api::deployment::{Deployment, Digest};
 use crate::api::ticket::Ticket;
@@ -87,7 +88,7 @@ pub fn surplus(records: &[&Deployment], tickets: &[&Ticket], keep: usize, now: T
 /// it may be late.
 fn is_taken_in(record: &Deployment, tickets: &[&Ticket], now: Timestamp) -> bool {
     let spec = &record.spec;
-    let Some(ticket) = tickets.iter().find(|t| t.metadata.uid.as_ref() == Some(&spec.ticket.uid)) else {
+    let Some(ticket) = tickets.iter().find(|t| is_ticket_of(t, record)) else {
         let ended = record.status.as_ref().and_then(|s| s.completion_time.as_ref()).map(|t| t.0);
         return ended.is_some_and(|ended| now.duration_since(ended) > TICKET_KNOWN_WITHIN);
     };

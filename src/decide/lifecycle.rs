@@ -63,6 +63,13 @@ impl Attribution {
     }
 }
 
+/// Who took a step, as it follows a verb: ` by alice via kubectl`; nothing where that is not known.
+#[must_use]
+pub fn by_whom(step: Option<&Transition>) -> String {
+    let who = |label: &str, name: Option<&String>| name.map_or_else(String::new, |name| format!(" {label} {name}"));
+    step.map(|t| who("by", t.by.as_ref()) + &who("via", t.via.as_ref())).unwrap_or_default()
+}
+
 /// Moves the ticket.
 pub fn transition(status: &mut TicketStatus, to: TicketState, attribution: Attribution, now: Timestamp) {
     let from = status.state;

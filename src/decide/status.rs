@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::gates::Obstacle;
+use super::lifecycle::by_whom;
 use super::reason::{self, DEPLOYABLE, DEPLOYED, RECONCILING, STALLED, TAKEN_BACK};
 use super::record::{deadline, sentence};
 use crate::api::condition::{Condition, ConditionStatus, MESSAGE_MAX, bounded, bounded_to, find_condition, set_condition};
@@ -243,14 +244,8 @@ fn replaced(status: &TicketStatus) -> String {
 
 /// Done, and nobody said who deployed.
 fn by_hand(status: &TicketStatus) -> String {
-    let newest = status.history.first();
-    let who = |label: &str, name: Option<&String>| name.map_or(String::new(), |name| format!(" {label} {name}"));
-    let (by, via) = (newest.and_then(|t| t.by.as_ref()), newest.and_then(|t| t.via.as_ref()));
-    format!(
-        "closed by hand{}{}: nobody said who deployed (spec.stateMetadata.deployedBy), Trackdown did not",
-        who("by", by),
-        who("via", via)
-    )
+    let who = by_whom(status.history.first());
+    format!("closed by hand{who}: nobody said who deployed (spec.stateMetadata.deployedBy), Trackdown did not")
 }
 
 fn under_way(situations: &[(String, Situation)]) -> Option<Summary> {

@@ -32,7 +32,7 @@ use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::decide::check::Limits;
 use crate::decide::lineage::{Lineage, Since};
 use crate::decide::preflight::Holder;
-use crate::decide::record::observes;
+use crate::decide::record::{is_ticket_of, observes};
 use crate::operator::metrics::Metrics;
 use crate::workload::view::WorkloadView;
 
@@ -239,9 +239,12 @@ impl Context {
             if record.spec.workload != view.workload {
                 return Holder::Gone;
             }
-            let of = &record.spec.ticket;
-            let ticket = self.ticket(&marker.namespace, &of.name).filter(|t| t.metadata.uid.as_ref() == Some(&of.uid));
-            if ticket.is_some() { Holder::Record(Box::new(record)) } else { Holder::Orphan(Box::new(record)) }
+            let ticket = self.ticket(&marker.namespace, &record.spec.ticket.name);
+            if ticket.is_some_and(|t| is_ticket_of(&t, &record)) {
+                Holder::Record(Box::new(record))
+            } else {
+                Holder::Orphan(Box::new(record))
+            }
         };
         if let Some(record) = self.record(&marker.namespace, &marker.record) {
             return Ok(of_workload((*record).clone()));

@@ -9,7 +9,7 @@ use crate::api::workload_ref::Workload;
 use crate::decide::gates::wants_workload;
 use crate::decide::lineage;
 use crate::decide::preflight::finished;
-use crate::decide::record::orphan;
+use crate::decide::record::{is_ticket_of, orphan};
 use crate::decide::request;
 use crate::workload::view::WorkloadView;
 
@@ -39,7 +39,7 @@ pub fn ticket_changed(ticket: &Ticket, tickets: &Store<Ticket>, records: &Store<
                 || waits(t)
                 || (is_ready(t) && wanted.iter().any(|w| wants_workload(t, w))))
     });
-    let own = records.state_filter(|r| Some(&r.spec.ticket.uid) == ticket.metadata.uid.as_ref() && !finished(r));
+    let own = records.state_filter(|r| is_ticket_of(ticket, r) && !finished(r));
     Wake {
         tickets: concerned.iter().map(|t| ObjectRef::from_obj(&**t)).collect(),
         records: own.iter().map(|r| ObjectRef::from_obj(&**r)).collect(),

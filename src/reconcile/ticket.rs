@@ -20,7 +20,7 @@ use crate::api::ticket::{Ticket, TicketState, TicketStatus};
 use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::decide::lineage::Since;
 use crate::decide::ticket::{Probe, RecordSeen, TicketStep, TicketWorld, decide, named_records};
-use crate::decide::{gates, notices, queue, request};
+use crate::decide::{gates, lifecycle, notices, queue, request};
 
 /// One pass over a ticket: observe, decide, write, until there is nothing more to do.
 ///
@@ -223,9 +223,7 @@ impl Pass<'_> {
         if before.state != after.state {
             let from = before.state.map_or("", TicketState::as_str);
             let to = after.state.map_or("", TicketState::as_str);
-            let who = |label: &str, name: &Option<String>| name.as_ref().map_or(String::new(), |n| format!(" {label} {n}"));
-            let newest = after.history.first();
-            let by = newest.map(|t| who("by", &t.by) + &who("via", &t.via)).unwrap_or_default();
+            let by = lifecycle::by_whom(after.history.first());
             self.audit("TransitionTaken", "", 0, "", &format!("{from} -> {to}{by}"));
         }
         for entry in &after.targets {

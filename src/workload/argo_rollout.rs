@@ -153,7 +153,7 @@ impl Rollout {
             PAUSED if self.awaits_person(status) => format!("{says} (kubectl argo rollouts promote {name} goes on)"),
             _ => says.to_owned(),
         };
-        RootCause { pod: None, container: None, reason: phase.to_owned(), message: bounded(&message) }
+        RootCause::of(phase, bounded(&message))
     }
 }
 
@@ -192,7 +192,7 @@ fn reported_failure(condition: &DeploymentCondition, stable: bool) -> Option<Rep
         _ => (false, reason, false),
     };
     failed.then(|| ReportedFailure {
-        cause: RootCause { pod: None, container: None, reason: reason.to_owned(), message: bounded(message) },
+        cause: RootCause::of(reason, bounded(message)),
         since: condition.last_update_time.as_ref().or(condition.last_transition_time.as_ref()).map(|t| t.0),
         standing,
     })

@@ -38,12 +38,7 @@ fn reported_failure(condition: &DeploymentCondition) -> Option<ReportedFailure> 
         _ => false,
     };
     failed.then(|| ReportedFailure {
-        cause: RootCause {
-            pod: None,
-            container: None,
-            reason: reason.to_owned(),
-            message: bounded(condition.message.as_deref().unwrap_or_default()),
-        },
+        cause: RootCause::of(reason, bounded(condition.message.as_deref().unwrap_or_default())),
         since: condition.last_update_time.as_ref().or(condition.last_transition_time.as_ref()).map(|t| t.0),
         standing: false,
     })

@@ -152,7 +152,7 @@ fn write(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
         Some(Answer::WouldAccept) => return dry_run_accepted(world, view),
         None => {}
     }
-    let marker = marker(world, view, record.spec.images.clone());
+    let marker = marker(world, view, record.spec.images.clone(), previous_images(view, &record.spec.images, &world.holder));
     let patch = Box::new(patch::set_images(view, &record.spec.images, &marker));
     let purpose = if record.spec.dry_run { Purpose::DryRun } else { Purpose::Forward };
     RecordStep::Patch { purpose, patch }
@@ -221,12 +221,10 @@ pub fn written(world: &RecordWorld, view: &WorkloadView) -> Timestamp {
 }
 
 fn record_lost() -> RootCause {
-    RootCause {
-        pod: None,
-        container: None,
-        reason: "RecordDeleted".to_owned(),
-        message: "the record was deleted while its rollout was being taken back: why it failed is not known any more".to_owned(),
-    }
+    RootCause::of(
+        "RecordDeleted",
+        "the record was deleted while its rollout was being taken back: why it failed is not known any more",
+    )
 }
 
 /// Ends a record that has written nothing, once it is sure that nothing will be written in its name: a paused former leader may
@@ -246,20 +244,20 @@ fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (reason, mes
     let marker = match view.marker() {
         Some(marker) => Marker { fenced: world.record.metadata.name.clone(), ..marker },
         // Nothing was set: whatever becomes of these images, there is nothing to undo.
-        None => Marker { undo: live_images(world, view), ..marker(world, view, live_images(world, view)) },
+        None => marker(world, view, live_images(world, view), live_images(world, view)),
     };
     RecordStep::Patch { purpose: Purpose::Fence, patch: Box::new(patch::fence(view, &marker)) }
 }
 
-fn marker(world: &RecordWorld, view: &WorkloadView, set: Vec<ContainerImage>) -> Marker {
+fn marker(world: &RecordWorld, view: &WorkloadView, set: Vec<ContainerImage>, undo: Vec<ContainerImage>) -> Marker {
     let record = &world.record;
     Marker {
         workload_uid: view.uid.clone(),
         ticket_uid: record.spec.ticket.uid.clone(),
         namespace: record.metadata.namespace.clone().unwrap_or_default(),
         record: record.metadata.name.clone().unwrap_or_default(),
-        undo: previous_images(view, &record.spec.images, &world.holder),
         set,
+        undo,
         restored: false,
         succeeded: false,
         fenced: None,

@@ -120,24 +120,15 @@ fn is_news(told: Option<&RootCause>, cause: Option<&RootCause>, view: &WorkloadV
 /// What is in the way of believing the workload's status.
 fn unconfirmed_because(world: &RecordWorld, view: &WorkloadView) -> Option<RootCause> {
     let Looked::Refused(why) = &world.newest else { return None };
-    view.complete().then(|| RootCause {
-        pod: None,
-        container: None,
-        reason: "Unconfirmed".to_owned(),
-        message: bounded(&format!("the ReplicaSet of the newest template cannot be read: {why}")),
-    })
+    view.complete()
+        .then(|| RootCause::of("Unconfirmed", bounded(&format!("the ReplicaSet of the newest template cannot be read: {why}"))))
 }
 
 /// Every pod is of the new template and ready: nothing is wrong, and it is not over.
 fn not_yet_available(view: &WorkloadView, pods: &[PodView]) -> Option<RootCause> {
     let ready = !pods.is_empty() && pods.iter().filter(|p| !p.terminating).all(|p| p.ready);
     (ready && view.observed() && view.replicas.updated == view.replicas.desired && view.total == view.replicas.desired).then(|| {
-        RootCause {
-            pod: None,
-            container: None,
-            reason: "NotYetAvailable".to_owned(),
-            message: "all pods are ready, and count as available once they have been so for minReadySeconds".to_owned(),
-        }
+        RootCause::of("NotYetAvailable", "all pods are ready, and count as available once they have been so for minReadySeconds")
     })
 }
 
@@ -197,7 +188,7 @@ fn scaled_to_zero(world: &RecordWorld) -> RootCause {
         "the workload asked for 0 pods for {} s: nothing shows that the images work now, after they failed before",
         world.record.spec.timeout_seconds
     );
-    RootCause { pod: None, container: None, reason: "ScaledToZero".to_owned(), message }
+    RootCause::of("ScaledToZero", message)
 }
 
 /// What the workload's controller says of this rollout: conditions from before the write are about an earlier one.
@@ -406,12 +397,7 @@ fn listed(images: &[ContainerImage]) -> String {
 }
 
 fn stopped() -> RootCause {
-    RootCause {
-        pod: None,
-        container: None,
-        reason: STOPPED_BY_TICKET.to_owned(),
-        message: "the ticket no longer asks for this rollout".to_owned(),
-    }
+    RootCause::of(STOPPED_BY_TICKET, "the ticket no longer asks for this rollout")
 }
 
 fn timed_out(world: &RecordWorld, view: &WorkloadView, hint: Option<RootCause>) -> RootCause {
@@ -429,7 +415,7 @@ fn timed_out(world: &RecordWorld, view: &WorkloadView, hint: Option<RootCause>) 
         Some(hint) => {
             RootCause { message: format!("{counts}; {}: {}", hint.reason, hint.message), reason: "Timeout".into(), ..hint }
         }
-        None => RootCause { pod: None, container: None, reason: "Timeout".to_owned(), message: counts },
+        None => RootCause::of("Timeout", counts),
     }
 }
 

@@ -70,11 +70,11 @@ fn announce(world: &RecordWorld, status: DeploymentStatus, phase: Phase) -> Reco
 
 fn cause(bad: &CheckResult) -> RootCause {
     let message = bounded(&format!("check {} is {:?}: {}", bad.name, bad.state, bad.message));
-    RootCause { pod: None, container: None, reason: format!("Check{}", bad.reason), message }
+    RootCause::of(&format!("Check{}", bad.reason), message)
 }
 
 fn late(world: &RecordWorld) -> RootCause {
     let message =
         format!("the health checks were not over within {} s (rollout.timeoutSeconds)", world.record.spec.timeout_seconds);
-    RootCause { pod: None, container: None, reason: "Timeout".to_owned(), message }
+    RootCause::of("Timeout", message)
 }

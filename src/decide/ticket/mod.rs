@@ -19,6 +19,7 @@ use super::gates::{self, Dependencies};
 use super::lifecycle::{self, Attribution};
 use super::lineage::Since;
 use super::preflight::{Holder, finished};
+use super::record::is_ticket_of;
 use super::request::{self, ResolvedTarget};
 use super::status::{self, Progress, Situation};
 use super::{reason, retry, warnings};
@@ -261,9 +262,7 @@ fn take_in_result(world: &TicketWorld, entry: &mut TargetStatus) -> Result<(), T
 
 /// Whether the record under the entry's name is this ticket's, and not one that merely has its name.
 fn is_of(world: &TicketWorld, record: &Deployment, entry: &TargetStatus) -> bool {
-    Some(&record.spec.ticket.uid) == world.ticket.metadata.uid.as_ref()
-        && record.spec.target == entry.name
-        && record.spec.attempt == entry.attempt
+    is_ticket_of(&world.ticket, record) && record.spec.target == entry.name && record.spec.attempt == entry.attempt
 }
 
 /// While `spec.state` asks for the deployment, a changed target of a ticket that is done, or one that is asked for again, is a new
