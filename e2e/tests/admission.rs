@@ -80,6 +80,16 @@ pub async fn malformed_tickets_are_refused(cluster: &Arc<Cluster>) {
         let said = scene.refused(&bad, &["--validate=false"]);
         assert!(said.contains(expected), "{field}: {said}");
     }
+    for odd in ["web?x", "web/", "../web", "Web", "we b", "w%62"] {
+        let mut bad = ticket("bad", "planning");
+        bad["spec"]["targets"][0]["workloadRef"] = json!({"name": odd});
+        let said = scene.refused(&bad, &[]);
+        assert!(said.contains("spec.targets[0].workloadRef.name"), "{odd}: {said}");
+        let mut bad = ticket("bad", "planning");
+        bad["spec"]["rollback"] = json!({"request": "1", "to": odd});
+        let said = scene.refused(&bad, &[]);
+        assert!(said.contains("spec.rollback.to"), "{odd}: {said}");
+    }
     let not_an_image = [
         ("https://ghcr.io/acme/web:1", "an image has no scheme"),
         ("ghcr.io/acme/web:", "not an image"),

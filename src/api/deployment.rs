@@ -189,6 +189,8 @@ pub enum Write {
     PreviousImages,
     /// The deletion of a pod that keeps its controller waiting.
     PodDeletion,
+    /// Of a mark that keeps the attempt's own late write out, before the attempt ends without having written.
+    Fence,
 }
 
 /// A write that the API server refuses, and that is tried again.

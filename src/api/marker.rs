@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::workload_ref::ContainerImage;
+use super::workload_ref::{ContainerImage, is_name};
 
 /// What Trackdown last did to a workload. A JSON object in the annotation's value.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
@@ -47,14 +47,10 @@ impl Marker {
         let images = || marker.set.iter().chain(&marker.undo);
         let sound = marker.workload_uid == workload_uid
             && marker.namespace == namespace
+            && marker.record.len() <= NAME_MAX
             && is_name(&marker.record)
             && images().count() <= 2 * IMAGES_MAX
             && images().all(|i| i.image.len() <= IMAGE_MAX && i.container.len() <= NAME_MAX);
         sound.then_some(marker)
     }
-}
-
-fn is_name(text: &str) -> bool {
-    let plain = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.');
-    plain && !text.is_empty() && text.len() <= NAME_MAX && !text.starts_with('.')
 }

@@ -12,7 +12,7 @@ use super::check::Check;
 use super::condition::Condition;
 use super::deployment::{OnFailure, Requester, unobserved};
 use super::image;
-use super::workload_ref::{ContainerImage, WorkloadKind};
+use super::workload_ref::{ContainerImage, NAME_PATTERN, NAMESPACE_PATTERN, WorkloadKind};
 
 /// Workflow states of a ticket, in order.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
@@ -104,11 +104,11 @@ pub struct WorkloadRef {
     pub kind: WorkloadKind,
     /// Name of the workload; default: the target's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
     pub name: Option<String>,
     /// Namespace of the workload; default, and for now the only one allowed: the ticket's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE_PATTERN))]
     pub namespace: Option<String>,
 }
 
@@ -117,7 +117,7 @@ pub struct WorkloadRef {
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// The app; also the workload's name, unless `workloadRef` says otherwise.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
     pub name: String,
     /// The image to run, e.g. `ghcr.io/acme/web:1.4.2`.
     #[schemars(length(min = 1, max = 512))]
@@ -444,7 +444,7 @@ pub struct RollbackRequest {
     /// Name of an earlier record (`kubectl get tdep`) of the same workload, whose images are brought back; default: what ran before this
     /// ticket's last rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
     pub to: Option<String>,
     /// Who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -501,6 +501,9 @@ pub struct TargetStatus {
     /// Number of the last attempt, counted over the ticket's whole life.
     #[serde(default)]
     pub attempt: i32,
+    /// Number of the last attempt when the ticket last became ready for deployment: what later ones changed, a failed sequence takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_before: Option<i32>,
     /// Failed tries of what is asked for now.
     #[serde(default)]
     pub tries: i32,

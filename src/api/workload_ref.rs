@@ -6,6 +6,22 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What the name of an object may be: a DNS subdomain. Names become parts of paths, where anything else would mean something else.
+///
+/// Source: RFC 1123, as Kubernetes reads it (`k8s.io/apimachinery/pkg/util/validation`).
+pub const NAME_PATTERN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// The same of a namespace: a DNS label.
+pub const NAMESPACE_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// Whether an object can have this name, see [`NAME_PATTERN`].
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let label = |l: &str| l.starts_with(plain) && l.ends_with(plain) && l.chars().all(|c| plain(c) || c == '-');
+    text.len() <= 253 && text.split('.').all(label)
+}
+
 /// Kinds of workload a target may name: of API group `apps`, and Argo Rollouts' Rollout.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum WorkloadKind {
@@ -56,10 +72,10 @@ pub struct Workload {
     /// Kind of the workload.
     pub kind: WorkloadKind,
     /// Its namespace.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE_PATTERN))]
     pub namespace: String,
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
     pub name: String,
 }
 

@@ -11,7 +11,7 @@ use super::check::{self, Limits};
 use super::request::{self, ResolvedTarget};
 use crate::api::condition::bounded;
 use crate::api::ticket::{Ticket, TicketState};
-use crate::api::workload_ref::Workload;
+use crate::api::workload_ref::{Workload, is_name};
 
 /// Something in the way.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -82,8 +82,19 @@ pub fn first_obstacle(
         .or_else(|| nothing_to_deploy(targets))
         .or_else(|| held_by_person(ticket))
         .or_else(|| expired(ticket, now))
+        .or_else(|| no_name(targets))
         .or_else(|| target_elsewhere(ticket, targets))
         .or_else(|| unfinished_dependency(ticket, dependencies))
+}
+
+/// Stored before the API server refused it, or by one that does not.
+fn no_name(targets: &[ResolvedTarget]) -> Option<Obstacle> {
+    let odd = targets.iter().find(|t| !is_name(&t.workload.name))?;
+    let message = format!(
+        "spec.targets[{}].workloadRef.name: {:?} is no name of an object: small letters, digits, - and . only",
+        odd.name, odd.workload.name
+    );
+    Some(Obstacle::parked("WorkloadNameInvalid", message))
 }
 
 fn wrong_state(state: TicketState) -> Option<Obstacle> {

@@ -22,7 +22,8 @@ pub const ROLLBACK_SOURCE: &str = "spec.rollback";
 pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, now: Timestamp) {
     let fresh = status.state.is_none();
     match ticket.spec.state {
-        Some(asked) if status.requested_state != Some(asked) => {
+        // Without a state of its own a status was cut, or restored in part.
+        Some(asked) if fresh || status.requested_state != Some(asked) => {
             status.requested_state = Some(asked);
             if status.state != Some(asked) {
                 let attribution = attribution(status, ticket);
@@ -80,6 +81,12 @@ pub fn transition(status: &mut TicketStatus, to: TicketState, attribution: Attri
     let Attribution { by, via, reason, source } = attribution;
     status.history.insert(0, Transition { from, to, time: Time(now), by, via, reason, source });
     status.history.truncate(HISTORY_MAX);
+    if to == TicketState::ReadyForDeployment {
+        for entry in &mut status.targets {
+            let in_flight = entry.record.is_some() && entry.result.is_none();
+            entry.attempt_before = Some(entry.attempt - i32::from(in_flight));
+        }
+    }
 }
 
 /// Forgets how the target's last request ended. An attempt in flight keeps its name, so that its end is still noticed.

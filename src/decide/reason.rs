@@ -26,6 +26,9 @@ pub const POLICY_MISSING: &str = "PolicyMissing";
 /// Ticket waits: a GitOps tool owns the image, and Git has not delivered the ticket's yet.
 pub const GITOPS_OWNED: &str = "GitOpsOwned";
 
+/// Ticket waits: a record it rests on cannot be read.
+pub const RECORD_UNREADABLE: &str = "RecordUnreadable";
+
 /// Record: the workload is being changed, or its pods are being followed.
 pub const PROGRESSING: &str = "Progressing";
 /// Record: all pods run the images, and the health checks run.

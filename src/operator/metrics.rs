@@ -225,12 +225,17 @@ impl Collector for Observed {
             ("tickets_blocked", "Open tickets with a blocked reason", counts.blocked),
             ("tickets_stalled", "Open tickets whose automation is switched off after failures", counts.stalled),
             ("rollouts_in_flight", "Attempts that have not ended", counts.in_flight),
+            ("tasks", "Asynchronous tasks of the process: grows without end only if something leaks", tasks()),
         ] {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
         Ok(())
     }
+}
+
+fn tasks() -> i64 {
+    tokio::runtime::Handle::try_current().map_or(0, |handle| i64::try_from(handle.metrics().num_alive_tasks()).unwrap_or(i64::MAX))
 }
 
 fn by_state(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, values: &[i64]) -> Result<(), std::fmt::Error> {

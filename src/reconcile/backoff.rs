@@ -18,6 +18,8 @@ struct Pause {
     generation: i64,
     length: Duration,
     ends: Instant,
+    /// Which one in a row it is, from 1.
+    number: u32,
 }
 
 impl<K: Clone + Eq + Hash> Backoffs<K> {
@@ -36,8 +38,14 @@ impl<K: Clone + Eq + Hash> Backoffs<K> {
             return running.ends - now;
         }
         let length = known.map_or(self.first, |p| p.length.saturating_mul(2).min(self.longest));
-        pauses.insert(key.clone(), Pause { generation, length, ends: now + length });
+        let number = known.map_or(0, |p| p.number).saturating_add(1);
+        pauses.insert(key.clone(), Pause { generation, length, ends: now + length, number });
         length
+    }
+
+    /// How many pauses there were in a row.
+    pub fn in_a_row(&self, key: &K) -> u32 {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner).get(key).map_or(0, |p| p.number)
     }
 
     /// Starts again with the shortest pause.
@@ -57,6 +65,7 @@ mod tests {
         assert!(backoffs.pause(&"a", 1) <= Duration::from_millis(20));
         std::thread::sleep(Duration::from_millis(25));
         assert_eq!(backoffs.pause(&"a", 1), Duration::from_millis(40));
+        assert_eq!((backoffs.in_a_row(&"a"), backoffs.in_a_row(&"b")), (2, 0));
         assert_eq!(backoffs.pause(&"a", 2), Duration::from_millis(20), "a changed object starts again");
         assert_eq!(backoffs.pause(&"b", 1), Duration::from_millis(20));
         backoffs.reset(&"b");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::core::NamespaceResourceScope;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::controller::Action;
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -21,7 +21,7 @@ use super::checkups::Checkups;
 use super::error::Error;
 use super::events::Publisher;
 use super::fresh::Fresh;
-use super::io::{Reply, call};
+use super::io::{Reply, read};
 use super::pods::PodWatches;
 use super::workload_watches::WorkloadWatches;
 use super::workloads::{self, RollingWorkloads};
@@ -201,8 +201,7 @@ impl Context {
     /// # Errors
     /// If the API server does not answer.
     pub async fn read_record(&self, namespace: &str, name: &str) -> Result<Reply<Deployment>, Error> {
-        let api: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
-        call("read the record", api.get(name)).await
+        read("read the record", Api::namespaced(self.client.clone(), namespace), name).await
     }
 
     /// The object, read from the API server although nothing was heard of it. What the cache has missed is remembered until the cache has
@@ -214,8 +213,8 @@ impl Context {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
-        let api: Api<K> = Api::namespaced(self.client.clone(), &cached.namespace().unwrap_or_default());
-        match call("read again what is in flight", api.get(&cached.name_any())).await? {
+        let api = Api::<DeserializeGuard<K>>::namespaced(self.client.clone(), &cached.namespace().unwrap_or_default());
+        match read("read again what is in flight", api, &cached.name_any()).await? {
             Reply::Ok(live) => {
                 let live = Arc::new(live);
                 if live.resource_version() != cached.resource_version() {

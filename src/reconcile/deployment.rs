@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt};
 use super::audit::{self, Decision};
 use super::context::Context;
 use super::error::Error;
-use super::io::{Reply, call};
+use super::io::{Reply, call, read};
 use super::{STEPS_MAX, status, workloads};
 use crate::api::condition::find_condition;
 use crate::api::deployment::{Action as Take, Deployment, DeploymentStatus};
@@ -133,8 +133,8 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     async fn read_ticket(&mut self) -> Result<(), Error> {
-        let api: Api<Ticket> = Api::namespaced(self.ctx.client.clone(), &self.namespace);
-        let ticket = match call("read the ticket", api.get(&self.world.record.spec.ticket.name)).await? {
+        let api = Api::namespaced(self.ctx.client.clone(), &self.namespace);
+        let ticket: Option<Ticket> = match read("read the ticket", api, &self.world.record.spec.ticket.name).await? {
             Reply::Ok(ticket) => Some(ticket),
             Reply::NotFound => None,
             Reply::Refused(why) => return Err(Error::refused("read the ticket", why)),

@@ -52,6 +52,12 @@ impl Error {
         Self::Api { action, source: Box::new(kube::Error::Api(status.boxed())) }
     }
 
+    /// Whether it is the object that cannot be worked on, rather than the cluster that cannot be reached.
+    #[must_use]
+    pub fn is_about_the_object(&self) -> bool {
+        matches!(self.reason(), "forbidden" | "refused" | "already_exists" | "too_many_steps")
+    }
+
     /// A bounded word for metrics.
     #[must_use]
     pub fn reason(&self) -> &'static str {

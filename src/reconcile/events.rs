@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::ObjectMeta;
+use k8s_openapi::api::events::v1 as events;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource};
+use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 
+use super::error::Error;
 use crate::api::condition::bounded;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
@@ -16,6 +20,9 @@ use crate::decide::notices::Notice;
 
 /// Longest note, in bytes; the API server takes 1024.
 const NOTE_MAX: usize = 1000;
+
+/// Longest name of an object that leaves room for what a recorder adds.
+const NAME_MAX: usize = 230;
 
 /// Events that may wait to be published. More are dropped: a cluster that cannot take them has other worries.
 const QUEUE_MAX: usize = 1024;
@@ -77,6 +84,13 @@ impl Publisher {
         self.queue(regarding, Notice { warning: true, reason: "Unreadable".to_owned(), note, record: None }, "Read");
     }
 
+    /// Publishes that the work on an object does not come to an end.
+    pub fn about_failure<K: Resource<DynamicType = ()>>(&self, object: &K, error: &Error) {
+        let note = bounded(&format!("Trackdown cannot go on with it, and tries again now and then: {error}"));
+        let notice = Notice { warning: true, reason: "ReconcileFailing".to_owned(), note, record: None };
+        self.queue(object.object_ref(&()), notice, "Reconcile");
+    }
+
     fn queue(&self, regarding: ObjectReference, notice: Notice, action: &'static str) {
         if let Err(error) = self.0.try_send((regarding, notice, action)) {
             tracing::warn!(%error, "dropped an Event");
@@ -115,15 +129,43 @@ async fn publish(recorders: &mut Recorders, regarding: &ObjectReference, notice:
         name: Some(name),
         ..ObjectReference::default()
     });
-    let recorder = recorders.of(&note);
     let event = Event {
         type_: if notice.warning { EventType::Warning } else { EventType::Normal },
         reason: notice.reason,
-        note: Some(note),
+        note: Some(note.clone()),
         action: action.to_owned(),
         secondary,
     };
-    if let Err(error) = recorder.publish(&event, regarding).await {
+    let name = regarding.name.as_deref().unwrap_or_default();
+    let published = if name.len() > NAME_MAX {
+        let api = Api::namespaced(recorders.client.clone(), regarding.namespace.as_deref().unwrap_or("default"));
+        api.create(&PostParams::default(), &unnamed(&recorders.reporter, regarding, &event)).await.map(|_| ())
+    } else {
+        recorders.of(&note).publish(&event, regarding).await
+    };
+    if let Err(error) = published {
         tracing::warn!(%error, event = event.reason, "could not publish an Event");
+    }
+}
+
+/// An Event about an object whose name leaves no room for the Event's own, which the recorder makes of it.
+fn unnamed(reporter: &Reporter, regarding: &ObjectReference, event: &Event) -> events::Event {
+    let warning = matches!(event.type_, EventType::Warning);
+    events::Event {
+        metadata: ObjectMeta {
+            namespace: regarding.namespace.clone(),
+            generate_name: Some(format!("{}.", reporter.controller)),
+            ..ObjectMeta::default()
+        },
+        action: Some(event.action.clone()),
+        event_time: Some(MicroTime(Timestamp::now())),
+        note: event.note.clone(),
+        reason: Some(event.reason.clone()),
+        regarding: Some(regarding.clone()),
+        related: event.secondary.clone(),
+        reporting_controller: Some(reporter.controller.clone()),
+        reporting_instance: reporter.instance.clone().or_else(|| Some(reporter.controller.clone())),
+        type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
+        ..events::Event::default()
     }
 }

@@ -1,7 +1,12 @@
 //! Calls to the API server: each with a time limit, each error told apart by what it means for a decision.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
+
+use kube::core::DeserializeGuard;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
 
 use super::error::Error;
 
@@ -29,6 +34,8 @@ pub async fn call<T>(action: &'static str, call: impl Future<Output = kube::Resu
     };
     match result {
         Ok(value) => Ok(Reply::Ok(value)),
+        // No request can be made of it, so none was sent.
+        Err(kube::Error::BuildRequest(why)) => Ok(Reply::Refused(format!("it cannot be asked for: {why}"))),
         Err(kube::Error::Api(status)) => match (status.code, status.reason.as_str()) {
             (404, _) => Ok(Reply::NotFound),
             (409, "AlreadyExists") => Err(Error::AlreadyExists { action }),
@@ -38,6 +45,22 @@ pub async fn call<T>(action: &'static str, call: impl Future<Output = kube::Resu
         },
         Err(source) => Err(Error::Api { action, source: Box::new(source) }),
     }
+}
+
+/// Reads one object. One that this version cannot read is refused: asked again, the answer is the same.
+///
+/// # Errors
+/// As [`call`].
+pub async fn read<K>(action: &'static str, api: Api<DeserializeGuard<K>>, name: &str) -> Result<Reply<K>, Error>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    Ok(match call(action, api.get(name)).await? {
+        Reply::Ok(DeserializeGuard(Ok(object))) => Reply::Ok(object),
+        Reply::Ok(DeserializeGuard(Err(bad))) => Reply::Refused(format!("this version of Trackdown cannot read it: {}", bad.error)),
+        Reply::NotFound => Reply::NotFound,
+        Reply::Refused(why) => Reply::Refused(why),
+    })
 }
 
 impl<T> Reply<T> {

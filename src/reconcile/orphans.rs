@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use kube::api::ListParams;
+use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
 
 use super::context::Context;
@@ -43,10 +44,11 @@ async fn look(ctx: &Context, workload: &Workload) -> Result<(), Error> {
         return Ok(());
     }
     let Reply::Ok((view, _)) = ctx.read_workload(workload).await? else { return Ok(()) };
-    let api: Api<Deployment> = Api::namespaced(ctx.client.clone(), &workload.namespace);
+    let api: Api<DeserializeGuard<Deployment>> = Api::namespaced(ctx.client.clone(), &workload.namespace);
     let of_workload = ListParams::default().fields(&format!("spec.workload.name={}", workload.name));
     match call("list the workload's records", api.list(&of_workload)).await? {
-        Reply::Ok(records) if !records.items.iter().any(|r| held(&view, r)) => {}
+        // One that cannot be read may be the one that holds it.
+        Reply::Ok(records) if records.items.iter().all(|r| r.0.as_ref().is_ok_and(|r| !held(&view, r))) => {}
         _ => return Ok(()),
     }
     let namespace = Some(&workload.namespace);

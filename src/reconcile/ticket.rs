@@ -130,7 +130,7 @@ impl Pass<'_> {
                 RecordSeen::Found(Box::new(record))
             }
             Reply::NotFound => RecordSeen::Absent,
-            Reply::Refused(why) => return Err(Error::refused("read the record", why)),
+            Reply::Refused(why) => RecordSeen::Unreadable(why),
         };
         self.world.records.insert(name.to_owned(), seen);
         Ok(())
@@ -207,7 +207,11 @@ impl Pass<'_> {
                 self.world.records.insert(name, RecordSeen::Found(Box::new(created)));
                 Ok(())
             }
-            Err(Error::AlreadyExists { .. }) => self.read_record(&name).await,
+            Err(taken @ Error::AlreadyExists { .. }) => {
+                self.read_record(&name).await?;
+                // Deleted meanwhile, or read from an API server that is behind: not to be decided in one breath.
+                if matches!(self.world.records.get(&name), Some(RecordSeen::Absent)) { Err(taken) } else { Ok(()) }
+            }
             Ok(Reply::Refused(why)) => {
                 self.world.records.insert(name, RecordSeen::Refused(why));
                 Ok(())

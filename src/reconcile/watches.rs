@@ -42,6 +42,9 @@ use crate::operator::settings::Settings;
 use crate::workload::Rollable;
 use crate::workload::argo_rollout::Rollout;
 
+/// What keeps a pass from its end is told on the object after so many in a row.
+const TOLD_AFTER: u32 = 5;
+
 /// Runs the reconcilers of one scope (a namespace, or `None` for the whole cluster) until the process ends.
 pub async fn run(
     client: Client,
@@ -427,6 +430,9 @@ async fn control<K, F, Fut>(
                     tracing::debug!(object = key, %error, "tried again");
                 } else {
                     tracing::warn!(object = key, %error, pause = ?pause, "tried again after a pause");
+                    if error.is_about_the_object() && ctx.retries.in_a_row(&key) == TOLD_AFTER {
+                        ctx.events.about_failure(&*object, error);
+                    }
                 }
                 Action::requeue(pause)
             },

@@ -21,6 +21,9 @@ use crate::workload::view::WorkloadView;
 /// Managed fields keep whole seconds; a write younger than this is dated by the clock.
 const CLOCK_GRAIN: SignedDuration = SignedDuration::from_secs(2);
 
+/// How long it is tried to fence off what may still be under way: twice as long as a request is waited for.
+const FENCED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+
 /// What the ticket says about the record. `live`: the ticket was read from the API server, not from the cache.
 #[must_use]
 pub fn authority(ticket: Option<&Ticket>, record: &Deployment, live: bool) -> Authority {
@@ -60,6 +63,10 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
     };
     if view.uid != world.record.spec.base.uid {
         return gone(world, why, "was deleted and created again");
+    }
+    // Read from an API server that is behind: the record was made of a newer one.
+    if view.generation < world.record.spec.base.generation {
+        return RECHECK;
     }
     if world.observes() {
         return observe(world, view, why);
@@ -237,8 +244,11 @@ fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (reason, mes
             "the workload was changed by somebody else; whether the images had been set before is not known",
         );
     }
-    if !unmoved || runs_wanted(world, view) || world.refused().is_some() || world.record.spec.dry_run {
+    if !unmoved || runs_wanted(world, view) || world.record.spec.dry_run {
         return end_now(world, reason, message);
+    }
+    if let Some(answer) = world.refused() {
+        return fence_refused(world, answer).unwrap_or_else(|| end_now(world, reason, message));
     }
     // A marker that is there stays, but for its bytes: the attempt it belongs to may still be in flight.
     let marker = match view.marker() {
@@ -247,6 +257,19 @@ fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (reason, mes
         None => marker(world, view, live_images(world, view), live_images(world, view)),
     };
     RecordStep::Patch { purpose: Purpose::Fence, patch: Box::new(patch::fence(view, &marker)) }
+}
+
+/// One refusal may pass while a former leader's write is still under way. `None`: refused for so long that the late write would be, too.
+fn fence_refused(world: &RecordWorld, answer: &str) -> Option<RecordStep> {
+    let Some(status) = world.note_refusal(Write::Fence) else {
+        let since = world.record.status.as_ref().and_then(|s| s.refused.as_ref()).map(|r| r.time.0);
+        return since.is_none_or(|since| world.now < since + FENCED_WITHIN).then_some(RECHECK);
+    };
+    let message = format!(
+        "the API server refuses to mark {}, so that nothing of this attempt could be written to it any more: {answer}; tried again with back-off",
+        world.record.spec.workload
+    );
+    Some(progressing(world, status, WRITE_REFUSED, &bounded(&message)))
 }
 
 fn marker(world: &RecordWorld, view: &WorkloadView, set: Vec<ContainerImage>, undo: Vec<ContainerImage>) -> Marker {

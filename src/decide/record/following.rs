@@ -209,19 +209,19 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
     if view.uid != world.record.spec.base.uid {
         return Err(Box::new(if world.workload.is_live() { gone(world) } else { RecordStep::ReadWorkload }));
     }
+    // Older than what is known: told late by a watch, or read from an API server that is behind.
+    if Some(view.generation) < status.workload_generation {
+        return Err(Box::new(if world.workload.is_live() { RECHECK } else { RecordStep::ReadWorkload }));
+    }
     if world.observes() {
         return observed(world, status, view);
     }
-    let late = Some(view.generation) < status.workload_generation;
     let MarkerOwner::Ours(marker) = marker_owner(world, view) else {
         if !world.workload.is_live() {
             return Err(Box::new(RecordStep::ReadWorkload));
         }
         return Err(Box::new(lost(world, view)));
     };
-    if late {
-        return Err(Box::new(RecordStep::ReadWorkload));
-    }
     // Once the previous images were put back, others than those are somebody else's, the record's own included.
     let back = status.rollback_time.is_some() && restored(view, status);
     let unwitnessed = status.rollback_time.is_some() && !back && view.rolling.is_none();

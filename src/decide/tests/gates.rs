@@ -37,6 +37,16 @@ fn the_first_thing_in_the_way_is_named() {
 }
 
 #[test]
+fn what_is_no_name_is_not_asked_for() {
+    for odd in ["web?x", "web/", "../web", "w%62", "we b", "Web", "web.", "-web", "", "web#x"] {
+        let spec = json!({"targets": [{"name": "web", "image": "web:2", "workloadRef": {"name": odd}}]});
+        assert_eq!(reason(&spec), Some("WorkloadNameInvalid"), "{odd}");
+    }
+    let spec = json!({"targets": [{"name": "web", "image": "web:2", "workloadRef": {"name": "0web-1.shop"}}]});
+    assert_eq!(reason(&spec), None);
+}
+
+#[test]
 fn a_cycle_is_told_apart_from_a_long_chain() {
     let node = |state, on: &[&str]| Dependency { state: Some(state), depends_on: on.iter().map(|s| (*s).to_owned()).collect() };
     let open = TicketState::Active;

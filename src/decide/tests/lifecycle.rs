@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::world::{at, ticket};
 use crate::api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus};
-use crate::decide::lifecycle::{HISTORY_MAX, take_in};
+use crate::decide::lifecycle::{Attribution, HISTORY_MAX, take_in, transition};
 
 fn asked(state: &str, by: &str, reason: &str) -> Ticket {
     ticket(&json!({"state": state, "stateMetadata": {"transitionedBy": by, "transitionReason": reason}}))
@@ -41,6 +41,34 @@ fn the_same_request_again_is_nothing() {
     let before = status.clone();
     take_in(&mut status, &ticket(&json!({})), at(9));
     assert_eq!(status, before);
+}
+
+/// Cut by hand, or restored in part.
+#[test]
+fn a_status_that_has_lost_its_state_takes_it_in_again() {
+    let mut status = TicketStatus { requested_state: Some(TicketState::Active), ..TicketStatus::default() };
+    take_in(&mut status, &ticket(&json!({"state": "active"})), at(0));
+    assert_eq!(status.state, Some(TicketState::Active));
+}
+
+/// A sequence takes back what its own attempts have changed, whatever clocks say.
+#[test]
+fn attempts_from_before_are_known_by_their_number() {
+    let mut status = TicketStatus::default();
+    let entry = |name: &str, record: Option<&str>, result: Option<&str>| TargetStatus {
+        name: name.into(),
+        attempt: 3,
+        record: record.map(str::to_owned),
+        result: result.map(str::to_owned),
+        ..TargetStatus::default()
+    };
+    status.targets =
+        vec![entry("ended", Some("r"), Some("RolloutComplete")), entry("in-flight", Some("r"), None), entry("none", None, None)];
+    transition(&mut status, TicketState::Active, Attribution::default(), at(0));
+    assert!(status.targets.iter().all(|e| e.attempt_before.is_none()));
+    transition(&mut status, TicketState::ReadyForDeployment, Attribution::default(), at(0));
+    let before: Vec<_> = status.targets.iter().map(|e| e.attempt_before).collect();
+    assert_eq!(before, [Some(3), Some(2), Some(3)]);
 }
 
 #[test]

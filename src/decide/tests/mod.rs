@@ -14,4 +14,5 @@ mod record;
 mod request;
 mod retry;
 mod rollback;
+mod unreadable;
 mod world;

@@ -263,3 +263,47 @@ fn an_unconfirmed_status_is_not_believed() {
     }
     assert_eq!(decide(&complete(1, seen(BAD, 2))), RecordStep::RecallContents, "it is what was written, and runs");
 }
+
+/// A record that follows what it has written.
+fn followed(generation: i64) -> Deployment {
+    let mut record = unwritten();
+    record.status = serde_json::from_value(json!({
+        "previousImages": [{"container": "web", "image": OLD}], "admittedImages": [{"container": "web", "image": BAD}],
+        "patchedTime": "2027-01-15T08:00:00.000000Z", "workloadGeneration": generation,
+    }))
+    .unwrap();
+    record
+}
+
+/// An API server that is behind shows a workload from before the write: that is nobody's change.
+#[test]
+fn what_is_older_than_what_is_known_proves_nothing() {
+    let before = world(followed(3), live(view(&workload(OLD))));
+    assert!(matches!(decide(&before), RecordStep::Wait { recheck: true, .. }), "{:?}", decide(&before));
+    let mut watched = before.clone();
+    watched.workload = WorkloadSeen::Watched(Box::new(view(&workload(OLD))));
+    assert_eq!(decide(&watched), RecordStep::ReadWorkload, "a live read may know more than the watch");
+
+    let mut made_later = unwritten();
+    made_later.spec.base.generation = 2;
+    let before = world(made_later, live(view(&workload(OLD))));
+    assert!(matches!(decide(&before), RecordStep::Wait { recheck: true, .. }), "{:?}", decide(&before));
+}
+
+/// A refusal that passes leaves the way open for a former leader's late write: the record ends when the fence stands, or was refused long
+/// enough.
+#[test]
+fn a_fence_is_tried_again() {
+    let mut withdrawn = world(unwritten(), live(view(&workload(OLD))));
+    withdrawn.authority = Authority::Withdrawn;
+    assert!(matches!(decide(&withdrawn), RecordStep::Patch { purpose: Purpose::Fence, .. }));
+    withdrawn.answer = Some(Answer::Refused("no".into()));
+    let RecordStep::WriteStatus(status) = decide(&withdrawn) else { panic!("{:?}", decide(&withdrawn)) };
+    assert_eq!(status.completion_time, None);
+    withdrawn.record.status = Some(*status);
+    assert!(matches!(decide(&withdrawn), RecordStep::Wait { recheck: true, .. }), "{:?}", decide(&withdrawn));
+    let again = RecordWorld { answer: None, ..withdrawn.clone() };
+    assert!(matches!(decide(&again), RecordStep::Patch { purpose: Purpose::Fence, .. }), "{:?}", decide(&again));
+    withdrawn.now += SignedDuration::from_secs(30);
+    assert_eq!(end(&withdrawn).0, reason::SUPERSEDED);
+}

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::turn::Turn;
 use super::check::Limits;
-use super::gates::{self, Dependencies};
+use super::gates::{self, Dependencies, Obstacle};
 use super::lifecycle::{self, Attribution};
 use super::lineage::Since;
 use super::preflight::{Holder, finished};
@@ -26,8 +26,8 @@ use super::{reason, retry, warnings};
 use crate::api::FIELD_MANAGER;
 use crate::api::condition::find_condition;
 use crate::api::deployment::Deployment;
-use crate::api::ticket::{Stop, TargetStatus, Ticket, TicketState, TicketStatus};
-use crate::api::workload_ref::{Workload, WorkloadKind};
+use crate::api::ticket::{Stop, TargetRollback, TargetStatus, Ticket, TicketState, TicketStatus};
+use crate::api::workload_ref::{Workload, WorkloadKind, is_name};
 use crate::workload::view::WorkloadView;
 use kube::ResourceExt;
 
@@ -66,6 +66,8 @@ pub enum RecordSeen {
     Absent,
     /// It does not exist, and the API server refuses to create it: policy or quota.
     Refused(String),
+    /// It may exist, and it cannot be read.
+    Unreadable(String),
     /// As last seen.
     Found(Box<Deployment>),
 }
@@ -139,7 +141,10 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
         let mut entry = entry_of(&status, &target.name);
         let gate = gate.clone().or_else(|| sequence::turn_not_come(ticket, &situations));
         let turn = Turn { world, state, gate: gate.as_ref(), targets: &targets, target };
-        let situation = turn.advance(&mut entry, &mut creates)?;
+        let situation = match unreadable_record(world, &entry) {
+            Some(obstacle) => Situation::Held(obstacle),
+            None => turn.advance(&mut entry, &mut creates)?,
+        };
         put_entry(&mut status, entry);
         situations.push((target.name.clone(), situation));
     }
@@ -210,13 +215,31 @@ fn record_of<'a>(world: &'a TicketWorld, entry: &TargetStatus) -> Result<Option<
 }
 
 fn record_named<'a>(world: &'a TicketWorld, name: &str) -> Result<&'a RecordSeen, TicketStep> {
+    if !is_name(name) {
+        return Ok(&RecordSeen::Absent);
+    }
     world.records.get(name).ok_or_else(|| TicketStep::ReadRecord(name.to_owned()))
+}
+
+/// What the target rests on is not known before its record can be read.
+fn unreadable_record(world: &TicketWorld, entry: &TargetStatus) -> Option<Obstacle> {
+    let mut named = entry.record.iter().filter(|_| in_flight(entry)).chain(entry.rollback.iter().flat_map(names_of));
+    let (name, why) = named.find_map(|name| match world.records.get(name)? {
+        RecordSeen::Unreadable(why) => Some((name, why)),
+        _ => None,
+    })?;
+    let message = format!("tdep/{name} cannot be read, so nothing is decided that rests on it: {why}");
+    Some(Obstacle::unwatched(reason::RECORD_UNREADABLE, message).on(format!("tdep/{name}")))
+}
+
+fn names_of(rollback: &TargetRollback) -> impl Iterator<Item = &String> {
+    rollback.of.iter().chain(&rollback.to).chain(&rollback.before)
 }
 
 /// The records a pass over the ticket will ask for.
 pub fn named_records(ticket: &Ticket) -> impl Iterator<Item = &String> {
     let entries = ticket.status.iter().flat_map(|s| &s.targets);
-    entries.flat_map(|e| e.record.iter().chain(e.rollback.iter().flat_map(|r| r.of.iter().chain(&r.to).chain(&r.before))))
+    entries.flat_map(|e| e.record.iter().chain(e.rollback.iter().flat_map(names_of)))
 }
 
 fn in_flight(entry: &TargetStatus) -> bool {

@@ -87,7 +87,7 @@ pub fn compensate(
     for (target, (_, situation)) in targets.iter().zip(situations.iter_mut()).rev() {
         let mut entry = entry_of(status, &target.name);
         let changed = entry.rollback.is_none() && entry.result.as_deref().is_some_and(reason::is_change);
-        if !changed || !ended_since(world, &entry, since)? {
+        if !changed || !is_of_this_request(world, &entry, since)? {
             continue;
         }
         let own = Some(FIELD_MANAGER.to_owned());
@@ -110,11 +110,14 @@ pub fn compensate(
     Ok(())
 }
 
-/// Whether the target's last attempt ended since `since`.
-fn ended_since(world: &TicketWorld, entry: &TargetStatus, since: Option<Timestamp>) -> Result<bool, TicketStep> {
+/// Whether the target's last attempt was made since the ticket became ready, at `since`.
+fn is_of_this_request(world: &TicketWorld, entry: &TargetStatus, since: Option<Timestamp>) -> Result<bool, TicketStep> {
+    if let Some(before) = entry.attempt_before {
+        return Ok(entry.attempt > before);
+    }
+    // Made by a version that did not count: its times tell, as far as clocks agree.
     let ended = match (&entry.completion_time, record_of(world, entry)) {
         (Some(time), _) => Some(time.0),
-        // Taken in by a version that kept no time: the record tells.
         (None, seen) => match seen? {
             Some(RecordSeen::Found(record)) => record.status.as_ref().and_then(|s| s.completion_time.as_ref()).map(|t| t.0),
             _ => None,

@@ -408,6 +408,7 @@ impl Turn<'_> {
 
     /// Writes the intent down: from here on the attempt has a name.
     fn intend(&self, entry: &mut TargetStatus) {
+        entry.attempt_before.get_or_insert(entry.attempt);
         entry.attempt += 1;
         entry.record = Some(request::record_name(&self.world.ticket, &self.target.name, entry.attempt));
         entry.request_hash = Some(self.hash());

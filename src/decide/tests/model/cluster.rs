@@ -1,10 +1,10 @@
-//! The API server's storage as the model has it, with a small, exact stand-in for what it does (optimistic locks, JSON patch tests),
-//! and the workload's controller.
+//! The API server's storage as the model has it, and the workload's controller.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::api_server;
 use super::shared::Shared;
 use crate::api::deployment::{Deployment, Digest, RootCause};
 use crate::api::ticket::Ticket;
@@ -78,40 +78,7 @@ pub fn image(workload: &Value) -> String {
 
 pub fn set_image(workload: &mut Value, image: &str) {
     workload["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
-    new_generation(workload);
-}
-
-pub fn new_generation(workload: &mut Value) {
-    workload["metadata"]["generation"] = json!(workload["metadata"]["generation"].as_i64().unwrap() + 1);
-}
-
-pub fn bump(version: &mut Option<String>) {
-    let next = version.as_deref().and_then(|v| v.parse::<u64>().ok()).unwrap_or_default() + 1;
-    *version = Some(next.to_string());
-}
-
-/// What the API server does with a JSON patch: all of it or nothing; a change of spec or annotations is a new generation. `lenient`:
-/// broken on purpose, the tests are ignored.
-pub fn apply(workload: &Value, patch: &json_patch::Patch, lenient: bool) -> Result<Value, String> {
-    let mut changed = workload.clone();
-    for operation in &patch.0 {
-        if let json_patch::PatchOperation::Test(test) = operation {
-            // The API server's library reads a missing member as null.
-            let found = changed.pointer(test.path.as_str()).unwrap_or(&Value::Null);
-            if *found != test.value && !lenient {
-                return Err(format!("test {} failed", test.path));
-            }
-        } else {
-            json_patch::patch(&mut changed, std::slice::from_ref(operation)).map_err(|e| e.to_string())?;
-        }
-    }
-    if changed["spec"] != workload["spec"] || changed["metadata"]["annotations"] != workload["metadata"]["annotations"] {
-        new_generation(&mut changed);
-    }
-    // As the API server stores it: a map without entries is no map.
-    let meta = changed["metadata"].as_object_mut().unwrap();
-    meta.retain(|key, value| !matches!(key.as_str(), "labels" | "annotations") || value.as_object().is_some_and(|m| !m.is_empty()));
-    Ok(changed)
+    api_server::new_generation(workload);
 }
 
 /// The workload after its controller has done its work.

@@ -1,6 +1,7 @@
 //! A model of the whole: operators with stale caches that crash, pause, lose replies and are refused at any step, a person who changes
 //! things meanwhile, and a workload controller. The operators run the real decisions; the API server is a small, exact stand-in.
 
+mod api_server;
 mod cluster;
 mod judge;
 mod person;
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use stateright::{Checker, HasDiscoveries, Model, Property, UniformChooser};
 
-use self::cluster::{Objects, Revision, bump, settled, with_revision};
+use self::api_server::{takes_status, version_after};
+use self::cluster::{Objects, Revision, settled, with_revision};
 use self::judge::{FINISHED, Judge, TAKEN_BACK};
 use self::person::Move;
 use self::shared::Shared;
@@ -361,7 +363,7 @@ fn perform(state: &mut State, i: usize) {
         Pass::Ticket(world, step) => perform_ticket(state, i, *world, *step),
         Pass::Record(world, step) => perform_record(state, i, *world, *step),
         Pass::Orphan(patch) => {
-            if let Some(Ok(after)) = state.api.workload.as_ref().map(|w| cluster::apply(w, &patch, state.lenient)) {
+            if let Some(Ok(after)) = state.api.workload.as_ref().map(|w| api_server::patch(w, &patch, state.lenient)) {
                 state.api.workload = Some(Shared::new(after));
             }
             None
@@ -397,13 +399,15 @@ fn perform_ticket(state: &mut State, i: usize, mut world: TicketWorld, step: Tic
     match step {
         TicketStep::WriteStatus(status) => {
             let cache = &mut operators[i].cache;
-            let stored = api.ticket.as_ref().filter(|t| t.metadata.resource_version == world.ticket.metadata.resource_version)?;
+            let sent = world.ticket.metadata.resource_version.as_deref();
+            let stored = api.ticket.as_ref().filter(|t| takes_status(t.metadata.resource_version.as_deref(), sent))?;
             let known: Vec<_> = stored.status.iter().flat_map(|s| &s.targets).filter_map(|e| e.record.clone()).collect();
             let made_up = status.targets.iter().filter_map(|e| e.record.clone()).filter(|n| !known.contains(n));
             world.records.extend(made_up.map(|n| (n, RecordSeen::Absent)));
+            let changed = stored.status.as_ref() != Some(&*status);
             let mut written = stored.owned();
             written.status = Some(*status);
-            bump(&mut written.metadata.resource_version);
+            written.metadata.resource_version = Some(version_after(written.metadata.resource_version.as_deref(), changed));
             world.ticket = written.clone();
             api.ticket = Some(Shared::new(written));
             cache.ticket.clone_from(&api.ticket);
@@ -434,12 +438,13 @@ fn perform_record(state: &mut State, i: usize, mut world: RecordWorld, step: Rec
     match step {
         RecordStep::WriteStatus(status) => {
             let stored = state.api.records.get(&name)?;
-            if stored.metadata.resource_version != world.record.metadata.resource_version {
+            if !takes_status(stored.metadata.resource_version.as_deref(), world.record.metadata.resource_version.as_deref()) {
                 return None;
             }
+            let changed = stored.status.as_ref() != Some(&*status);
             let mut written = stored.owned();
             written.status = Some(*status);
-            bump(&mut written.metadata.resource_version);
+            written.metadata.resource_version = Some(version_after(written.metadata.resource_version.as_deref(), changed));
             world.record = written.clone();
             let written = Shared::new(written);
             state.api.records.insert(name.clone(), written.clone());
@@ -450,7 +455,7 @@ fn perform_record(state: &mut State, i: usize, mut world: RecordWorld, step: Rec
             let Some(before) = state.api.workload.clone() else {
                 return patch_refused(state, i, world, purpose, "not found".to_owned());
             };
-            match cluster::apply(&before, &patch, state.lenient) {
+            match api_server::patch(&before, &patch, state.lenient) {
                 Ok(after) => {
                     state.api.workload = Some(Shared::new(after));
                     judge_write(state, &world, purpose);

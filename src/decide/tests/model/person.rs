@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::State;
-use super::cluster::{bump, new_generation, set_image};
+use super::api_server::{new_generation, version_after};
+use super::cluster::set_image;
 use super::shared::Shared;
 use crate::api::marker::Marker;
 use crate::api::ticket::{RollbackRequest, Ticket, TicketState};
@@ -160,7 +161,7 @@ fn edit_ticket(state: &mut State, change: impl FnOnce(&mut Ticket)) -> bool {
     if edited.spec == ticket.spec {
         return false;
     }
-    bump(&mut edited.metadata.resource_version);
+    edited.metadata.resource_version = Some(version_after(edited.metadata.resource_version.as_deref(), true));
     edited.metadata.generation = edited.metadata.generation.map(|g| g + 1);
     state.api.ticket = Some(Shared::new(edited));
     true
