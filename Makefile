@@ -6,6 +6,13 @@ SHELL := /bin/bash
 
 # Part of a test's name: make test-e2e FILTER=bad_image
 FILTER ?=
+# One run of the fault matrix: make proof-faults CASE=success/reply-lost/3
+CASE ?=
+# One in so many of its runs: make proof SLICE=4
+SLICE ?= 1
+# How long the soak takes
+MINUTES ?= 60
+FAULTS := target/debug/trackdown-faults
 CLUSTER := target/cluster
 CLUSTER_SOURCES := $(wildcard e2e/cluster/*.go) e2e/cluster/go.mod
 
@@ -24,7 +31,7 @@ demo-down: ## Stop what `make demo KEEP=1` left running
 .PHONY: test
 test: tools ## Everything: formatting, lints, unit tests and the model, then end to end on a real control plane
 	@started=$$SECONDS; \
-	for stage in check-format lint test-unit check-generated test-chart test-e2e; do \
+	for stage in check-format lint test-unit check-generated test-chart test-e2e test-faults; do \
 		printf '\n==> make %s (%ss)\n' "$$stage" "$$((SECONDS - started))"; \
 		$(MAKE) --no-print-directory "$$stage" || { printf '\nmake %s failed; again: make %s\n' "$$stage" "$$stage"; exit 1; }; \
 	done; \
@@ -52,12 +59,13 @@ check-format:
 
 .PHONY: lint
 lint: ## Lint: clippy (pedantic) and go vet
-	cargo clippy --locked --all-targets -- --deny warnings
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	cd e2e/cluster && go vet ./...
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, mocked API, the model: no cluster
 	cargo test --locked --lib --test unit -- $(FILTER)
+	cargo test --locked --package trackdown-faults -- $(FILTER)
 	cd e2e/cluster && go test ./...
 
 .PHONY: model
@@ -72,6 +80,51 @@ test-chart: $(CLUSTER) ## Lint and unit tests of the chart
 test-e2e: build $(CLUSTER) ## End-to-end tests on a real control plane (FILTER=part of a name)
 	@$(CLUSTER) build --argo-rollouts
 	cargo test --locked --test e2e -- $(FILTER)
+
+.PHONY: faults
+faults: build $(CLUSTER)
+	cargo build --locked --package trackdown-faults
+	@$(CLUSTER) build
+
+.PHONY: test-faults
+test-faults: faults ## A bounded part of the fault matrix: what did not hold once, and one run of so many
+	$(FAULTS) matrix --slice 61 --quick
+
+.PHONY: proof
+proof: ## Everything that can go wrong, in every way, judged from outside (hours; SLICE=4: a part of it, MINUTES=60 of soak)
+	@started=$$SECONDS; failed=; \
+	for part in proof-faults proof-disasters proof-conformance proof-bad-input proof-mutants proof-soak; do \
+		printf '\n==> make %s (%ss)\n' "$$part" "$$((SECONDS - started))"; \
+		$(MAKE) --no-print-directory "$$part" || failed="$$failed $$part"; \
+	done; \
+	printf '\n'; cat target/faults/table.md target/faults/disasters.md target/faults/bad-input/table.md target/faults/mutants.md; \
+	[ -z "$$failed" ] || { printf '\ndid not hold:%s\n' "$$failed"; exit 1; }; \
+	printf '\neverything held, %ss\n' "$$((SECONDS - started))"
+
+.PHONY: proof-faults
+proof-faults: faults ## Every scenario, every write, every fault (CASE=success/reply-lost/3: that one)
+	$(FAULTS) matrix --slice $(SLICE) $(addprefix --case ,$(CASE))
+
+.PHONY: proof-disasters
+proof-disasters: faults ## API server and etcd killed, history compacted, under all scenarios at once
+	$(FAULTS) disasters
+
+.PHONY: proof-conformance
+proof-conformance: build $(CLUSTER) ## The model's API server and the real one answer alike
+	@$(CLUSTER) build
+	cargo test --locked --test e2e -- conformance
+
+.PHONY: proof-bad-input
+proof-bad-input: faults ## Thousands of objects with something wrong in them
+	$(FAULTS) bad-input
+
+.PHONY: proof-mutants
+proof-mutants: faults ## Defects put into the operator: each must be found (MUTANT=part of a name)
+	$(FAULTS) mutants $(addprefix --only ,$(MUTANT))
+
+.PHONY: proof-soak
+proof-soak: faults ## Mixed work with faults by chance; memory, tasks and connections stay where they are
+	$(FAULTS) soak --minutes $(MINUTES)
 
 .PHONY: bench
 bench: $(CLUSTER) ## Measure against a minimal client on the same API server (release build)

@@ -16,7 +16,7 @@ type reply struct {
 	Error     string `json:"error,omitempty"`
 }
 
-// control carries out a command of tests that want to see a component fail: "stop", "kill" or "start", and its name. When the
+// control carries out a command of tests that want to see a component fail: "stop", "kill" or "start", and its name, or "compact etcd". When the
 // reply comes, the component is gone or ready again, at the same address and with the same data.
 func (c *cluster) control(ctx context.Context, line string) reply {
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("30 seconds have passed"))
@@ -35,8 +35,12 @@ func (c *cluster) control(ctx context.Context, line string) reply {
 		} else {
 			r.PID = component.process.cmd.Process.Pid
 		}
+	case command == "compact" && name == etcd:
+		if err := c.compact(ctx); err != nil {
+			r.Error = err.Error()
+		}
 	case command != "stop" && command != "kill":
-		r.Error = "commands are stop, kill and start"
+		r.Error = "commands are stop, kill and start, and compact etcd"
 	case !component.process.running():
 		r.Error = "it is not running"
 	case command == "stop":

@@ -58,7 +58,8 @@ impl Scene {
         self.helm(&arguments.concat());
     }
 
-    async fn bare(cluster: &Arc<Cluster>, name: &str) -> Self {
+    /// A namespace with nothing in it.
+    pub async fn bare(cluster: &Arc<Cluster>, name: &str) -> Self {
         let namespace = name.replace('_', "-");
         let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();

@@ -17,6 +17,7 @@ mod admission;
 mod argo;
 mod checks;
 mod conditions;
+mod conformance;
 mod crash;
 mod docs;
 mod evidence;
@@ -115,6 +116,7 @@ fn main() {
         unheard::{silent_watches_are_noticed, lost_events_of_a_rollout_are_made_good, a_lost_request_is_made_good},
         docs::{every_page_runs, manifests_are_accepted},
         conditions::{parked_rolling_done_blocked},
+        conformance::{the_models_api_server_is_the_real_one},
         program::{waits_for_its_crds, standby_takes_over, terminates_gracefully, uninstall_leaves_workloads, serves_metrics, works_through_a_proxy},
     ];
     let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|f| name.contains(f.as_str()));

@@ -1,0 +1,88 @@
+//! A control plane with the chart installed, and everything that looks at it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kube::Client;
+use serde_json::{Value, json};
+
+use crate::ROOT;
+use crate::api::{Api, Body};
+use crate::audit::Audit;
+use crate::cluster::Cluster;
+use crate::history::History;
+use crate::operator::{Launch, clock_library};
+use crate::probed;
+
+/// Namespace of the release.
+const HOME: &str = "trackdown-system";
+
+/// What runs share.
+#[derive(Clone)]
+pub struct Ground {
+    pub cluster: Arc<Cluster>,
+    pub api: Api,
+    /// To whoever brings its own token.
+    pub upstream: Client,
+    pub history: History,
+    pub audit: Audit,
+    pub launch: Launch,
+    /// Address of a server that health checks can ask.
+    pub probed: String,
+}
+
+impl Ground {
+    /// A new control plane, the chart installed with these options on top.
+    pub async fn new(binary: &Path, options: &[&str]) -> Self {
+        let cluster = Arc::new(tokio::task::spawn_blocking(|| Cluster::start(&[])).await.unwrap());
+        let release = ["install", "trackdown", "charts/trackdown", "--namespace", HOME, "--create-namespace"];
+        let checks = ["--set", "checks.http.hosts={127.0.0.1}", "--set", "checks.http.networks={127.0.0.0/8}"];
+        cluster.run("helm", &[release.as_slice(), &checks, options].concat());
+        let deployment = cluster.run("kubectl", &["get", "deployment.apps", "trackdown", "--namespace", HOME, "--output=json"]);
+        let token = cluster.run("kubectl", &["create", "token", "trackdown", "--namespace", HOME, "--duration=24h"]);
+        let api = Api::admin(&cluster.kubeconfig()).await;
+        grant_leases(&api).await;
+        let dir = Path::new(ROOT).join("target/faults");
+        std::fs::create_dir_all(&dir).unwrap();
+        let launch = Launch {
+            binary: std::path::absolute(binary).unwrap(),
+            arguments: arguments(&deployment),
+            token: token.trim().to_owned(),
+            home: HOME.to_owned(),
+            clock: clock_library(&Path::new(ROOT).join("e2e/faults/clock.c"), &dir),
+            dir: dir.join("operators"),
+        };
+        Self {
+            upstream: Api::anonymous(&cluster.kubeconfig()).await,
+            history: History::follow(&api),
+            audit: Audit::follow(cluster.audit_log(), format!("system:serviceaccount:{HOME}:trackdown")),
+            probed: probed::serve().await,
+            launch,
+            api,
+            cluster,
+        }
+    }
+}
+
+fn arguments(deployment: &str) -> Vec<String> {
+    let deployment: Value = serde_json::from_str(deployment).unwrap();
+    let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    arguments.as_array().unwrap().iter().map(|a| a.as_str().unwrap().to_owned()).collect()
+}
+
+/// The chart's own role names one Lease. Here many operators share one release, each with a Lease of its own.
+async fn grant_leases(api: &Api) {
+    let role = json!({
+        "metadata": {"name": "faults-leases"},
+        "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "list", "watch", "patch", "update"]}],
+    });
+    let binding = json!({
+        "metadata": {"name": "faults-leases"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "faults-leases"},
+        "subjects": [{"kind": "ServiceAccount", "name": "trackdown", "namespace": HOME}],
+    });
+    for (resource, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/{resource}");
+        api.send("POST", &path, Body::Create(&object)).await.map_err(String::from).unwrap();
+    }
+}
