@@ -88,7 +88,7 @@ faults: build $(CLUSTER)
 
 .PHONY: test-faults
 test-faults: faults ## A bounded part of the fault matrix: what did not hold once, and one run of so many
-	$(FAULTS) matrix --slice 61 --quick
+	$(FAULTS) matrix --slice 89 --quick
 
 .PHONY: proof
 proof: ## Everything that can go wrong, in every way, judged from outside (hours; SLICE=4: a part of it, MINUTES=60 of soak)

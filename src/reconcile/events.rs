@@ -154,7 +154,7 @@ fn unnamed(reporter: &Reporter, regarding: &ObjectReference, event: &Event) -> e
     events::Event {
         metadata: ObjectMeta {
             namespace: regarding.namespace.clone(),
-            generate_name: Some(format!("{}.", reporter.controller)),
+            generate_name: Some(format!("{}-", reporter.controller)),
             ..ObjectMeta::default()
         },
         action: Some(event.action.clone()),

@@ -11,7 +11,8 @@ use crate::reading::{OPERATOR, images, listed, marker, owned_by_git, result, set
 /// More writes than these beyond those of an undisturbed run are too many.
 pub const MORE_WRITES: usize = 3;
 
-/// The same where a person acts at a moment nobody controls: an attempt more may begin, and be taken back.
+/// The same where a person acts at a moment nobody controls: an attempt more may begin, and be taken back. And where the operator's clock is
+/// not the API server's: of each attempt the ticket corrects until when it waits.
 pub const MORE_WRITES_OPEN: usize = 12;
 
 /// More requests than this within a second are a hot loop.

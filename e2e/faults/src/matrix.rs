@@ -123,7 +123,12 @@ pub fn keep_failure(name: &str, verdict: &Verdict, failures: &Path) {
     let file = failures.join(format!("{}.txt", name.replace('/', "_")));
     let text = format!("{name}\n{}\n\n{}\n", verdict.wrong.join("\n"), verdict.timeline);
     std::fs::write(&file, text).unwrap();
-    println!("{name} did not hold:\n  {}\n  what happened: {}", verdict.wrong.join("\n  "), file.display());
+    println!("{name} did not hold:\n  {}\n  what happened: {}", verdict.wrong.join("\n  "), shown(&file));
+}
+
+/// As it is reached from the root of the repository.
+fn shown(file: &Path) -> std::path::Display<'_> {
+    file.strip_prefix(ROOT).unwrap_or(file).display()
 }
 
 /// How each scenario goes undisturbed: twice, and both times alike.
@@ -145,7 +150,7 @@ pub async fn baselines(
         if !verdict.wrong.is_empty() {
             let file = failures.join(format!("{name}_undisturbed.txt"));
             std::fs::write(&file, &verdict.timeline).unwrap();
-            println!("{name}, undisturbed:\n  {}\n  what happened: {}", verdict.wrong.join("\n  "), file.display());
+            println!("{name}, undisturbed:\n  {}\n  what happened: {}", verdict.wrong.join("\n  "), shown(&file));
             right = false;
         }
         let now = verdict.undisturbed;

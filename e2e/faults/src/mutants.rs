@@ -127,6 +127,7 @@ async fn by_proxy(
     lanes: usize,
     number: usize,
 ) -> Option<(Case, String)> {
+    let good = ground;
     let mut ground = ground.clone();
     ground.launch.binary = binary.to_owned();
     let every = plan::all(undisturbed);
@@ -144,6 +145,14 @@ async fn by_proxy(
     let mut runs = stream::iter(runs).buffer_unordered(lanes);
     while let Some((case, verdict)) = runs.next().await {
         if let Some(wrong) = verdict.wrong.first() {
+            // What does not hold without the defect either says nothing about it.
+            let namespace = format!("m{number}-{}-good-{}", case.scenario.name, case.place);
+            let plan = Plan::At(case.fault, case.place);
+            let without = case::run(good, &namespace, case.scenario, plan, Some(&undisturbed[case.scenario.name])).await;
+            if !without.wrong.is_empty() {
+                println!("{case} does not hold without the defect either: {}", without.wrong.join("; "));
+                continue;
+            }
             let file = Path::new(ROOT).join("target/faults/mutants").join(format!("{}.txt", mutant.name));
             let _ = std::fs::write(file, format!("{case}\n{}\n\n{}\n", verdict.wrong.join("\n"), verdict.timeline));
             return Some((case, wrong.lines().next().unwrap_or_default().to_owned()));
@@ -160,6 +169,24 @@ fn by_model() -> Result<String, String> {
         Err(said) => {
             let property = said.lines().find(|l| l.contains("does not hold after"));
             property.map(|p| format!("the model: {}", p.trim_end_matches(" after"))).ok_or(said)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that does not fit any more proves nothing.
+    #[test]
+    fn every_mutant_fits_the_source() {
+        let mutants = all();
+        assert!(mutants.len() >= 16, "{} mutants", mutants.len());
+        for mutant in mutants {
+            assert!(!mutant.title.is_empty() && !mutant.class.is_empty(), "{}: Title: and Class: in its head", mutant.name);
+            let patch = mutant.patch.to_string_lossy();
+            let fits = run_in(Path::new(ROOT), "git", &["apply", "--check", &patch]);
+            assert!(fits.is_ok(), "{} has to be made anew: {fits:?}", mutant.name);
         }
     }
 }
