@@ -20,6 +20,8 @@ struct Pause {
     ends: Instant,
     /// Which one in a row it is, from 1.
     number: u32,
+    /// Somebody was told of the row.
+    told: bool,
 }
 
 impl<K: Clone + Eq + Hash> Backoffs<K> {
@@ -38,14 +40,16 @@ impl<K: Clone + Eq + Hash> Backoffs<K> {
             return running.ends - now;
         }
         let length = known.map_or(self.first, |p| p.length.saturating_mul(2).min(self.longest));
-        let number = known.map_or(0, |p| p.number).saturating_add(1);
-        pauses.insert(key.clone(), Pause { generation, length, ends: now + length, number });
+        let (number, told) = known.map_or((1, false), |p| (p.number.saturating_add(1), p.told));
+        pauses.insert(key.clone(), Pause { generation, length, ends: now + length, number, told });
         length
     }
 
-    /// How many pauses there were in a row.
-    pub fn in_a_row(&self, key: &K) -> u32 {
-        self.pauses.lock().unwrap_or_else(PoisonError::into_inner).get(key).map_or(0, |p| p.number)
+    /// Whether somebody is to be told, once in a row of at least `many` pauses.
+    pub fn is_to_be_told(&self, key: &K, many: u32) -> bool {
+        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = pauses.get_mut(key).filter(|p| p.number >= many && !p.told);
+        row.map(|p| p.told = true).is_some()
     }
 
     /// Starts again with the shortest pause.
@@ -65,7 +69,8 @@ mod tests {
         assert!(backoffs.pause(&"a", 1) <= Duration::from_millis(20));
         std::thread::sleep(Duration::from_millis(25));
         assert_eq!(backoffs.pause(&"a", 1), Duration::from_millis(40));
-        assert_eq!((backoffs.in_a_row(&"a"), backoffs.in_a_row(&"b")), (2, 0));
+        assert!(!backoffs.is_to_be_told(&"a", 3) && !backoffs.is_to_be_told(&"b", 1));
+        assert_eq!([backoffs.is_to_be_told(&"a", 2), backoffs.is_to_be_told(&"a", 2)], [true, false]);
         assert_eq!(backoffs.pause(&"a", 2), Duration::from_millis(20), "a changed object starts again");
         assert_eq!(backoffs.pause(&"b", 1), Duration::from_millis(20));
         backoffs.reset(&"b");

@@ -135,6 +135,10 @@ impl Pass<'_> {
                 RecordSeen::Found(Box::new(record))
             }
             Reply::NotFound => RecordSeen::Absent,
+            // What is known of it may be late, and is better than nothing: refused for a moment.
+            Reply::Refused(why) if self.ctx.record(&self.namespace, name).is_some() => {
+                return Err(Error::refused("read the record", why));
+            }
             Reply::Refused(why) => RecordSeen::Unreadable(why),
         };
         self.world.records.insert(name.to_owned(), seen);

@@ -430,7 +430,7 @@ async fn control<K, F, Fut>(
                     tracing::debug!(object = key, %error, "tried again");
                 } else {
                     tracing::warn!(object = key, %error, pause = ?pause, "tried again after a pause");
-                    if error.is_about_the_object() && ctx.retries.in_a_row(&key) == TOLD_AFTER {
+                    if error.is_about_the_object() && ctx.retries.is_to_be_told(&key, TOLD_AFTER) {
                         ctx.events.about_failure(&*object, error);
                     }
                 }

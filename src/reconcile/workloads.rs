@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::error::Error;
 use super::io::{Reply, call};
 use crate::api::FIELD_MANAGER;
-use crate::api::workload_ref::{Workload, WorkloadKind};
+use crate::api::workload_ref::{Workload, WorkloadKind, is_name};
 use crate::decide::record::Looked;
 use crate::workload::Rollable;
 use crate::workload::argo_rollout::Rollout;
@@ -57,6 +57,9 @@ where
 /// # Errors
 /// If the API server does not answer.
 pub async fn read(client: &Client, workload: &Workload) -> Result<Reply<WorkloadView>, Error> {
+    if !is_name(&workload.name) {
+        return Ok(no_name(workload));
+    }
     match workload.kind {
         WorkloadKind::Deployment => read_as::<Deployment>(client, workload).await,
         WorkloadKind::StatefulSet => read_as::<StatefulSet>(client, workload).await,
@@ -136,6 +139,9 @@ pub async fn is_served(client: &Client, kind: WorkloadKind) -> Result<bool, Erro
 /// # Errors
 /// If it is not known whether the patch took effect.
 pub async fn patch(client: &Client, workload: &Workload, patch: JsonPatch, dry_run: bool) -> Result<Reply<WorkloadView>, Error> {
+    if !is_name(&workload.name) {
+        return Ok(no_name(workload));
+    }
     match workload.kind {
         WorkloadKind::Deployment => patch_as::<Deployment>(client, workload, patch, dry_run).await,
         WorkloadKind::StatefulSet => patch_as::<StatefulSet>(client, workload, patch, dry_run).await,
@@ -160,3 +166,8 @@ async fn patch_as<K: Kind>(
 trait Kind: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Rollable + Clone + Debug + DeserializeOwned {}
 
 impl<K> Kind for K where K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Rollable + Clone + Debug + DeserializeOwned {}
+
+/// In a path it would mean something else.
+fn no_name(workload: &Workload) -> Reply<WorkloadView> {
+    Reply::Refused(format!("{:?} is no name of an object", workload.name))
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::task::JoinSet;
 
 /// One finished request of the operator.
 #[derive(Clone, Debug)]
@@ -37,10 +38,10 @@ impl Request {
 pub struct Audit(Arc<Mutex<HashMap<String, Vec<Request>>>>);
 
 impl Audit {
-    /// Reads the log until the process ends; only what `user` did.
-    pub fn follow(log: PathBuf, user: String) -> Self {
+    /// Reads the log as long as the tasks live; only what `user` did.
+    pub fn follow(log: PathBuf, user: String, tasks: &mut JoinSet<()>) -> Self {
         let audit = Self::default();
-        tokio::spawn(audit.clone().read(log, user));
+        tasks.spawn(audit.clone().read(log, user));
         audit
     }
 

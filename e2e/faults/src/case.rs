@@ -62,7 +62,7 @@ pub async fn run(ground: &Ground, namespace: &str, scenario: &Scenario, plan: Pl
     wrong.extend(stage.aftermath(plan).await);
     let (versions, world) = (ground.history.of(namespace), ground.history.now(namespace));
     let requests = ground.audit.of(namespace);
-    wrong.extend(judge::history(&versions));
+    wrong.extend(judge::history(&versions, ground.history.has_gaps()));
     let undisturbed = Undisturbed {
         end: judge::end(&world, scenario.open),
         writes: judge::writes(&requests),
@@ -132,10 +132,21 @@ impl Stage {
 
     /// Waits until nothing moves any more; what was wrong about how it got there.
     async fn aftermath(&self, plan: Plan) -> Vec<String> {
-        let (mut wrong, began) = (Vec::new(), Instant::now());
+        let mut wrong = Vec::new();
+        for operator in &self.operators {
+            // One that was killed may be on its way up.
+            if !operator.ready(READY).await {
+                wrong.push("the operator does not get ready again".to_owned());
+            }
+        }
+        let began = Instant::now();
         loop {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            let over = self.proxy.progress() != Progress::Striking;
+            // What comes of a fault shows after its end.
+            let over = match self.proxy.progress() {
+                Progress::Striking => false,
+                Progress::Waiting | Progress::Over => self.proxy.over_since().is_none_or(|at| at.elapsed() > SILENCE),
+            };
             let quiet = self.traffic.quiet_since().is_none_or(|at| at.elapsed() > SILENCE);
             if over && quiet {
                 break;
@@ -150,8 +161,6 @@ impl Stage {
             wrong.push(format!("{rate} requests within a second"));
         }
         for operator in &self.operators {
-            // One that was killed may be on its way up.
-            operator.ready(READY).await;
             match operator.get("/healthz").await {
                 Some((200, _)) => {}
                 other => wrong.push(format!("/healthz: {other:?}")),
@@ -173,6 +182,13 @@ impl Stage {
         for operator in &self.operators {
             operator.end().await;
         }
+    }
+}
+
+/// A run that is given up leaves no process behind.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.operators.iter().for_each(Operator::abandon);
         self.proxy.end();
         self.stand_by.iter().for_each(Proxy::end);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kube::Client;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::ROOT;
 use crate::api::{Api, Body};
@@ -29,6 +30,8 @@ pub struct Ground {
     pub launch: Launch,
     /// Address of a server that health checks can ask.
     pub probed: String,
+    /// What looks at it, until the last clone is gone.
+    _tasks: Arc<JoinSet<()>>,
 }
 
 impl Ground {
@@ -52,11 +55,14 @@ impl Ground {
             clock: clock_library(&Path::new(ROOT).join("e2e/faults/clock.c"), &dir),
             dir: dir.join("operators"),
         };
+        let mut tasks = JoinSet::new();
+        let user = format!("system:serviceaccount:{HOME}:trackdown");
         Self {
             upstream: Api::anonymous(&cluster.kubeconfig()).await,
-            history: History::follow(&api),
-            audit: Audit::follow(cluster.audit_log(), format!("system:serviceaccount:{HOME}:trackdown")),
-            probed: probed::serve().await,
+            history: History::follow(&api, &mut tasks),
+            audit: Audit::follow(cluster.audit_log(), user, &mut tasks),
+            probed: probed::serve(&mut tasks).await,
+            _tasks: Arc::new(tasks),
             launch,
             api,
             cluster,

@@ -1,6 +1,7 @@
 //! Every version of every object that matters, as a watch of the API server told it, by namespace.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use futures::{AsyncBufReadExt, TryStreamExt};
 use http::Request;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::api::Api;
 
@@ -83,16 +85,23 @@ struct Place {
 pub struct History {
     places: Arc<Mutex<HashMap<String, Place>>>,
     told: watch::Sender<u64>,
+    /// A watch could not go on where it was: versions may be missing.
+    gaps: Arc<AtomicBool>,
 }
 
 impl History {
-    /// Watches until the process ends.
-    pub fn follow(api: &Api) -> Self {
-        let history = Self { places: Arc::default(), told: watch::channel(0).0 };
+    /// Watches as long as the tasks live.
+    pub fn follow(api: &Api, tasks: &mut JoinSet<()>) -> Self {
+        let history = Self { places: Arc::default(), told: watch::channel(0).0, gaps: Arc::default() };
         for kind in Kind::ALL {
-            tokio::spawn(history.clone().keep(api.clone(), kind));
+            tasks.spawn(history.clone().keep(api.clone(), kind));
         }
         history
+    }
+
+    /// Whether versions may be missing.
+    pub fn has_gaps(&self) -> bool {
+        self.gaps.load(Ordering::Relaxed)
     }
 
     /// All versions seen in a namespace, in the order of the cluster's history.
@@ -129,10 +138,12 @@ impl History {
     }
 
     async fn keep(self, api: Api, kind: Kind) {
-        let mut since = None;
+        let (mut since, mut first) = (None, true);
         loop {
             if since.is_none() {
+                self.gaps.fetch_or(!first, Ordering::Relaxed);
                 since = self.list(&api, kind).await;
+                first &= since.is_none();
             }
             let Some(rv) = since.take() else {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -144,8 +155,14 @@ impl History {
 
     async fn list(&self, api: &Api, kind: Kind) -> Option<u64> {
         let list = api.get(&format!("/apis/{}/{}", kind.group(), kind.plural())).await.ok()?;
-        for item in list["items"].as_array()? {
+        let items = list["items"].as_array()?;
+        for item in items {
             self.take(kind, item, false);
+        }
+        // What is not there any more was deleted while nobody looked.
+        let is_there = |o: &Value| items.iter().any(|i| i["metadata"]["uid"] == o["metadata"]["uid"]);
+        for place in self.places.lock().unwrap().values_mut() {
+            place.now.retain(|(k, _), o| *k != kind || is_there(o));
         }
         list["metadata"]["resourceVersion"].as_str()?.parse().ok()
     }
@@ -179,6 +196,10 @@ impl History {
         let object = Arc::new(object.clone());
         {
             let mut places = self.places.lock().unwrap();
+            if deleted && !places.contains_key(namespace) {
+                // The run is over, and was forgotten.
+                return;
+            }
             let place = places.entry(namespace.to_owned()).or_default();
             let (key, rv) = ((kind, name.clone()), version_of(&object));
             let known = place.now.get(&key).is_some_and(|o| version_of(o) == rv);

@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use plan::Case;
 
@@ -114,8 +115,23 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let held = match cli.command {
+    let ended = async {
+        let mut terminated = signal(SignalKind::terminate()).unwrap();
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+    };
+    // What is given up takes its processes along.
+    let held = tokio::select! {
+        held = run(Cli::parse()) => held,
+        () = ended => false,
+    };
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn run(cli: Cli) -> bool {
+    match cli.command {
         Command::Matrix { cases, only, slice, quick, lanes, fail_fast } => {
             matrix::run(matrix::Wanted { binary: cli.binary, cases, only, slice, quick, lanes, fail_fast }).await
         }
@@ -123,6 +139,5 @@ async fn main() -> ExitCode {
         Command::Mutants { only, lanes } => mutants::run(&cli.binary, only.as_deref(), lanes).await,
         Command::Soak { minutes, seed } => soak::run(&cli.binary, Duration::from_secs(minutes * 60), seed).await,
         Command::BadInput { objects, seed, only } => bad_input::run(&cli.binary, objects, seed, only.as_deref()).await,
-    };
-    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
 }

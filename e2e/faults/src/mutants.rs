@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use futures::{StreamExt, stream};
+use tokio::task::JoinSet;
 
 use crate::ROOT;
 use crate::case::{self, Undisturbed};
@@ -91,6 +91,7 @@ fn build(mutant: &Mutant) -> Result<PathBuf, String> {
     run_in(&tree(), "cargo", &["build", "--locked", "--target-dir", "../build"])?;
     let built = Path::new(ROOT).join("target/mutants/build/debug/trackdown");
     let kept = Path::new(ROOT).join("target/mutants").join(&mutant.name);
+    let _ = std::fs::remove_file(&kept);
     std::fs::copy(built, &kept).map_err(|e| e.to_string())?;
     Ok(kept)
 }
@@ -130,33 +131,36 @@ async fn by_proxy(
     let good = ground;
     let mut ground = ground.clone();
     ground.launch.binary = binary.to_owned();
-    let every = plan::all(undisturbed);
+    let every = plan::all(undisturbed, ground.launch.clock.is_some());
     let named = every.iter().filter(|c| mutant.first.iter().any(|f| c.to_string().contains(f))).copied();
     let alone = scenario::ALL.iter().map(|scenario| Case { scenario, fault: Fault::Nothing, place: 1 });
     let cases: Vec<_> = named.chain(alone).chain(plan::slice(&every, SLICE, true)).collect();
-    let runs = cases.into_iter().enumerate().map(|(index, case)| {
-        let ground = &ground;
-        async move {
+    let mut cases = cases.into_iter().enumerate();
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < lanes
+            && let Some((index, case)) = cases.next()
+        {
+            let (ground, like) = (ground.clone(), undisturbed[case.scenario.name].clone());
             let namespace = format!("m{number}-{}-{index}", case.scenario.name);
-            let plan = Plan::At(case.fault, case.place);
-            (case, case::run(ground, &namespace, case.scenario, plan, Some(&undisturbed[case.scenario.name])).await)
+            running.spawn(async move {
+                let plan = Plan::At(case.fault, case.place);
+                (index, case, case::run(&ground, &namespace, case.scenario, plan, Some(&like)).await)
+            });
         }
-    });
-    let mut runs = stream::iter(runs).buffer_unordered(lanes);
-    while let Some((case, verdict)) = runs.next().await {
-        if let Some(wrong) = verdict.wrong.first() {
-            // What does not hold without the defect either says nothing about it.
-            let namespace = format!("m{number}-{}-good-{}", case.scenario.name, case.place);
-            let plan = Plan::At(case.fault, case.place);
-            let without = case::run(good, &namespace, case.scenario, plan, Some(&undisturbed[case.scenario.name])).await;
-            if !without.wrong.is_empty() {
-                println!("{case} does not hold without the defect either: {}", without.wrong.join("; "));
-                continue;
-            }
-            let file = Path::new(ROOT).join("target/faults/mutants").join(format!("{}.txt", mutant.name));
-            let _ = std::fs::write(file, format!("{case}\n{}\n\n{}\n", verdict.wrong.join("\n"), verdict.timeline));
-            return Some((case, wrong.lines().next().unwrap_or_default().to_owned()));
+        let Some(Ok((index, case, verdict))) = running.join_next().await else { break };
+        let Some(wrong) = verdict.wrong.first() else { continue };
+        // What does not hold without the defect either says nothing about it.
+        let namespace = format!("m{number}-{}-{index}-good", case.scenario.name);
+        let plan = Plan::At(case.fault, case.place);
+        let without = case::run(good, &namespace, case.scenario, plan, Some(&undisturbed[case.scenario.name])).await;
+        if !without.wrong.is_empty() {
+            println!("{case} does not hold without the defect either: {}", without.wrong.join("; "));
+            continue;
         }
+        let file = Path::new(ROOT).join("target/faults/mutants").join(format!("{}.txt", mutant.name));
+        let _ = std::fs::write(file, format!("{case}\n{}\n\n{}\n", verdict.wrong.join("\n"), verdict.timeline));
+        return Some((case, wrong.lines().next().unwrap_or_default().to_owned()));
     }
     None
 }

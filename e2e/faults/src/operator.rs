@@ -56,6 +56,8 @@ impl Operator {
     /// Starts a replica that works in `namespace` alone and reaches the API server at `server`.
     pub fn start(launch: &Launch, namespace: &str, identity: &str, server: &str) -> Self {
         let dir = launch.dir.join(namespace).join(identity);
+        // Another run's log says nothing of this one.
+        let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -102,6 +104,12 @@ impl Operator {
     /// Moves the wall clock of the process, from now on, by so many seconds.
     pub fn move_clock(&self, seconds: i64) {
         std::fs::write(self.0.dir.join("clock"), seconds.to_string()).unwrap();
+    }
+
+    /// Ends it for good, without waiting for that.
+    pub fn abandon(&self) {
+        self.0.wanted.send_replace(false);
+        self.signal(Signal::KILL);
     }
 
     /// Ends it for good.
@@ -179,13 +187,20 @@ impl Drop for Inner {
 
 async fn keep(operator: Arc<Inner>) {
     loop {
-        let mut child = spawn(&operator);
-        operator.pid.send_replace(child.id());
+        if !*operator.wanted.borrow() {
+            return;
+        }
         let killed_before = {
             let mut lives = operator.lives.lock().unwrap();
             lives.starts += 1;
             lives.killed
         };
+        let mut child = spawn(&operator);
+        operator.pid.send_replace(child.id());
+        if !*operator.wanted.borrow() {
+            // Ended before anybody could signal it.
+            let _ = child.start_kill();
+        }
         let status = child.wait().await.unwrap();
         operator.pid.send_replace(None);
         let wanted = *operator.wanted.borrow();

@@ -85,7 +85,7 @@ impl Person {
             tries += 1;
             match self.api.send(method, path, body).await {
                 Ok(_) => return Ok(()),
-                Err(away) if tries < 100 && (away.code == 0 || away.code >= 500) => {
+                Err(away) if tries < 100 && (away.code == 0 || away.code >= 500 || away.message.contains("not yet ready")) => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Err(refusal) => return Err(refusal),
@@ -110,7 +110,8 @@ impl Person {
             if output.status.success() {
                 return Ok(());
             }
-            if tries == 20 || !said.contains("refused") {
+            let away = ["refused", "EOF", "ServiceUnavailable", "reset by peer", "not yet ready"];
+            if tries == 20 || !away.iter().any(|sign| said.contains(sign)) {
                 return Err(said.into_owned());
             }
             tokio::time::sleep(Duration::from_millis(500)).await;

@@ -82,6 +82,9 @@ pub async fn run(binary: &Path, length: Duration, seed: u64) -> bool {
     };
     let (rounds, ()) = futures::join!(work, watch);
     let mut wrong: Vec<String> = rounds.iter().filter_map(|r| r.as_ref().err().cloned()).collect();
+    if samples.len() < 8 {
+        wrong.push(format!("{} samples: nothing is known (it needs /proc, and a minute and a half)", samples.len()));
+    }
     let lives = operator.lives();
     if lives.starts != 1 {
         wrong.push(format!("it did not live through: {lives:?}"));

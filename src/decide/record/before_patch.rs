@@ -248,7 +248,9 @@ fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (reason, mes
         return end_now(world, reason, message);
     }
     if let Some(answer) = world.refused() {
-        return fence_refused(world, answer).unwrap_or_else(|| end_now(world, reason, message));
+        // Where each write was refused, nothing is under way.
+        let again = fence_refused(world, answer).filter(|_| !world.unwritten);
+        return again.unwrap_or_else(|| end_now(world, reason, message));
     }
     // A marker that is there stays, but for its bytes: the attempt it belongs to may still be in flight.
     let marker = match view.marker() {

@@ -211,7 +211,7 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
     }
     // Older than what is known: told late by a watch, or read from an API server that is behind.
     if Some(view.generation) < status.workload_generation {
-        return Err(Box::new(if world.workload.is_live() { RECHECK } else { RecordStep::ReadWorkload }));
+        return Err(Box::new(if world.workload.is_live() { read_later(world) } else { RecordStep::ReadWorkload }));
     }
     if world.observes() {
         return observed(world, status, view);
@@ -234,6 +234,12 @@ pub fn ours<'a>(world: &'a RecordWorld, status: &DeploymentStatus) -> Result<&'a
         return Err(Box::new(RecordStep::Patch { purpose: Purpose::Relabel, patch: Box::new(patch::relabel(view, &marker)) }));
     }
     Ok(view)
+}
+
+/// What was read is from the past: looked at again, at the deadline at the latest.
+fn read_later(world: &RecordWorld) -> RecordStep {
+    let until = super::deadline(&world.record).filter(|t| *t > world.now);
+    RecordStep::Wait { until, recheck: true, watch_pods: world.pods.is_some(), checks: None }
 }
 
 /// A workload that is only looked at: what counts is that it still runs what was found.

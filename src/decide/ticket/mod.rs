@@ -124,6 +124,10 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
     lifecycle::take_in(&mut status, ticket, world.now);
     let targets = request::resolve(ticket);
     for entry in &mut status.targets {
+        if in_flight(entry) && !entry.record.as_deref().is_some_and(is_name) {
+            // Edited by hand: no record was ever made under it.
+            entry.record = None;
+        }
         take_in_result(world, entry)?;
     }
     let retried = retry::take_in(&mut status, ticket, fresh);
@@ -142,6 +146,7 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
         let gate = gate.clone().or_else(|| sequence::turn_not_come(ticket, &situations));
         let turn = Turn { world, state, gate: gate.as_ref(), targets: &targets, target };
         let situation = match unreadable_record(world, &entry) {
+            Some(obstacle) if in_flight(&entry) => Situation::Waiting(obstacle),
             Some(obstacle) => Situation::Held(obstacle),
             None => turn.advance(&mut entry, &mut creates)?,
         };
@@ -151,6 +156,10 @@ fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
     sequence::compensate(world, &mut status, &targets, &mut situations, &mut creates)?;
     for entry in &mut status.targets {
         if !targets.iter().any(|t| t.name == entry.name) && in_flight(entry) {
+            if let Some(obstacle) = unreadable_record(world, entry) {
+                situations.push((entry.name.clone(), Situation::Waiting(obstacle)));
+                continue;
+            }
             if let Some(RecordSeen::Absent | RecordSeen::Refused(_)) = record_of(world, entry)? {
                 entry.record = None;
                 continue;
@@ -215,10 +224,12 @@ fn record_of<'a>(world: &'a TicketWorld, entry: &TargetStatus) -> Result<Option<
 }
 
 fn record_named<'a>(world: &'a TicketWorld, name: &str) -> Result<&'a RecordSeen, TicketStep> {
-    if !is_name(name) {
-        return Ok(&RecordSeen::Absent);
+    match world.records.get(name) {
+        Some(seen) => Ok(seen),
+        // Nothing is called that.
+        None if !is_name(name) => Ok(&RecordSeen::Absent),
+        None => Err(TicketStep::ReadRecord(name.to_owned())),
     }
-    world.records.get(name).ok_or_else(|| TicketStep::ReadRecord(name.to_owned()))
 }
 
 /// What the target rests on is not known before its record can be read.

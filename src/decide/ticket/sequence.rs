@@ -113,7 +113,12 @@ pub fn compensate(
 /// Whether the target's last attempt was made since the ticket became ready, at `since`.
 fn is_of_this_request(world: &TicketWorld, entry: &TargetStatus, since: Option<Timestamp>) -> Result<bool, TicketStep> {
     if let Some(before) = entry.attempt_before {
-        return Ok(entry.attempt > before);
+        // A number may have been given since to what never began.
+        let attempt = match record_of(world, entry)? {
+            Some(RecordSeen::Found(record)) => record.spec.attempt,
+            _ => entry.attempt,
+        };
+        return Ok(attempt > before);
     }
     // Made by a version that did not count: its times tell, as far as clocks agree.
     let ended = match (&entry.completion_time, record_of(world, entry)) {

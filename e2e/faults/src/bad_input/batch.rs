@@ -77,7 +77,7 @@ pub async fn run(ground: &Ground, namespace: &str, objects: &[Object]) -> Verdic
     }
     verdict.look_at_process(&stage, objects).await;
     if objects.first().is_some_and(|o| Guard::of(o.number) == Guard::Chart) {
-        for wrong in judge::history(&ground.history.of(namespace)) {
+        for wrong in judge::history(&ground.history.of(namespace), false) {
             verdict.wrong.push((number_in(&wrong, objects), wrong));
         }
     }

@@ -95,6 +95,7 @@ struct Line {
     /// Resource versions from before each write, if the fault needs them.
     before: Mutex<Vec<u64>>,
     progress: watch::Sender<Progress>,
+    over_since: Mutex<Option<Instant>>,
     mode: watch::Sender<Mode>,
     /// Whether connections are possible.
     open: watch::Sender<bool>,
@@ -118,6 +119,7 @@ impl Proxy {
             writes: AtomicUsize::new(0),
             before: Mutex::default(),
             progress: watch::channel(if plan.fault().is_some() { Progress::Waiting } else { Progress::Over }).0,
+            over_since: Mutex::default(),
             mode: watch::channel(Mode::Plain).0,
             open: watch::channel(true).0,
             operator: Mutex::default(),
@@ -145,6 +147,11 @@ impl Proxy {
         *self.line.progress.borrow()
     }
 
+    /// Since when the fault is over.
+    pub fn over_since(&self) -> Option<Instant> {
+        *self.line.over_since.lock().unwrap()
+    }
+
     /// Whether connections are possible, from now on; those there are end.
     pub fn set_open(&self, open: bool) {
         self.line.open.send_replace(open);
@@ -158,6 +165,9 @@ impl Proxy {
     }
 }
 
+/// Pause before a socket is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+
 async fn listen(listener: TcpListener, line: std::sync::Weak<Line>) {
     let address = listener.local_addr().unwrap();
     let mut listener = Some(listener);
@@ -167,8 +177,11 @@ async fn listen(listener: TcpListener, line: std::sync::Weak<Line>) {
             Some(listening) => tokio::select! {
                 changed = open.changed() => if changed.is_err() { return },
                 accepted = listening.accept() => {
-                    let (Ok((stream, _)), Some(line)) = (accepted, line.upgrade()) else { return };
-                    tokio::spawn(connection(stream, line));
+                    let Some(line) = line.upgrade() else { return };
+                    match accepted {
+                        Ok((stream, _)) => drop(tokio::spawn(connection(stream, line))),
+                        Err(_) => tokio::time::sleep(AGAIN).await,
+                    }
                 }
             },
             // Connections are refused, not only unanswered.
@@ -182,7 +195,13 @@ async fn listen(listener: TcpListener, line: std::sync::Weak<Line>) {
         if !wanted {
             listener = None;
         } else if listener.is_none() {
-            listener = TcpListener::bind(address).await.ok();
+            // Somebody's connection may have the port for a moment.
+            while listener.is_none() && line.strong_count() > 0 {
+                match TcpListener::bind(address).await {
+                    Ok(bound) => listener = Some(bound),
+                    Err(_) => tokio::time::sleep(AGAIN).await,
+                }
+            }
         }
     }
 }
@@ -212,7 +231,7 @@ async fn handle(line: Arc<Line>, request: Request<Incoming>) -> Reply {
             exchange.fault = Some(fault);
             line.progress.send_replace(Progress::Striking);
             line.traffic.note(exchange.clone());
-            tokio::spawn(line.clone().strike(fault, asked)).await.map_err(lost)?
+            tokio::spawn(struck(line.clone(), fault, asked)).await.map_err(lost)?
         } else {
             if matches!(line.plan.fault(), Some(Fault::StaleRestart | Fault::StaleRead)) {
                 line.remember().await;
@@ -230,6 +249,15 @@ async fn handle(line: Arc<Line>, request: Request<Incoming>) -> Reply {
     reply
 }
 
+/// Breaks a request. One that the API server itself did not answer is over, too.
+async fn struck(line: Arc<Line>, fault: Fault, asked: Asked) -> Reply {
+    let reply = line.clone().strike(fault, asked).await;
+    if reply.is_err() && *line.progress.borrow() == Progress::Striking {
+        line.over();
+    }
+    reply
+}
+
 impl Line {
     /// The API server's own reply; an error if it cannot be had.
     async fn pass_on(&self, asked: &Asked) -> Result<Response<kube::client::Body>, Lost> {
@@ -237,6 +265,7 @@ impl Line {
     }
 
     fn over(&self) {
+        *self.over_since.lock().unwrap() = Some(Instant::now());
         self.progress.send_replace(Progress::Over);
     }
 
