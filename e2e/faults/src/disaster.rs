@@ -43,6 +43,8 @@ impl Disaster {
 
     fn happen(self, ground: &Ground) {
         let cluster = &ground.cluster;
+        // It gives itself up when a new API server contradicts its cache, and the test cluster with it.
+        cluster.control("stop", "kube-scheduler");
         match self {
             Self::ApiServerKilled => {
                 cluster.control("kill", "kube-apiserver");
@@ -60,6 +62,7 @@ impl Disaster {
             }
         }
         cluster.control("start", "kube-apiserver");
+        cluster.control("start", "kube-scheduler");
     }
 }
 
