@@ -83,10 +83,15 @@ pub fn transition(status: &mut TicketStatus, to: TicketState, attribution: Attri
     status.history.truncate(HISTORY_MAX);
     if to == TicketState::ReadyForDeployment {
         for entry in &mut status.targets {
-            let in_flight = entry.record.is_some() && entry.result.is_none();
-            entry.attempt_before = Some(entry.attempt - i32::from(in_flight));
+            entry.attempt_before = Some(entry.attempt - i32::from(in_flight(entry)));
         }
     }
+}
+
+/// Whether the target's last attempt is under way, as far as the ticket knows.
+#[must_use]
+pub fn in_flight(entry: &TargetStatus) -> bool {
+    entry.record.is_some() && entry.result.is_none()
 }
 
 /// Forgets how the target's last request ended. An attempt in flight keeps its name, so that its end is still noticed.

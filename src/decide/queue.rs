@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{gates, reason, request};
+use super::{gates, lifecycle, reason, request};
 use crate::api::condition::{ConditionStatus, find_condition};
 use crate::api::ticket::{Ticket, TicketState};
 use crate::api::workload_ref::Workload;
@@ -18,7 +18,7 @@ pub fn place(ticket: &Ticket) -> (Option<Timestamp>, String) {
 /// Whether an attempt of `other` on that workload is under way: it may write at any moment, also while the API server still refuses that.
 #[must_use]
 pub fn holds(other: &Ticket, workload: &Workload) -> bool {
-    let entries = other.status.iter().flat_map(|s| &s.targets).filter(|e| e.record.is_some() && e.result.is_none());
+    let entries = other.status.iter().flat_map(|s| &s.targets).filter(|e| lifecycle::in_flight(e));
     let targets = request::resolve(other);
     entries.filter_map(|e| targets.iter().find(|t| t.name == e.name)).any(|t| t.workload == *workload)
 }

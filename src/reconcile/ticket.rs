@@ -59,7 +59,7 @@ fn key(namespace: &str, name: &str) -> String {
 }
 
 fn in_flight(ticket: &Ticket) -> bool {
-    ticket.status.iter().flat_map(|s| &s.targets).any(|e| e.record.is_some() && e.result.is_none())
+    ticket.status.iter().flat_map(|s| &s.targets).any(lifecycle::in_flight)
 }
 
 /// `checkup`: of the records nothing is taken from the cache.

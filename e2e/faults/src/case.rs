@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::Body;
 use crate::fault::Fault;
@@ -43,18 +43,18 @@ pub struct Verdict {
     pub timeline: String,
 }
 
+impl Verdict {
+    /// All of it, for people.
+    pub fn told(&self, name: &str) -> String {
+        format!("{name}\n{}\n\n{}\n", self.wrong.join("\n"), self.timeline)
+    }
+}
+
 /// Plays a scenario. Without something to compare with it is itself what others are compared with.
 pub async fn run(ground: &Ground, namespace: &str, scenario: &Scenario, plan: Plan, like: Option<&Undisturbed>) -> Verdict {
-    let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-    let _ = ground.api.send("POST", "/api/v1/namespaces", Body::Create(&manifest)).await;
+    let _ = ground.namespace(namespace).await;
     let mut stage = Stage::set(ground, namespace, plan).await;
-    let person = Person {
-        api: ground.api.clone(),
-        cluster: ground.cluster.clone(),
-        history: ground.history.clone(),
-        namespace: namespace.to_owned(),
-        probed: ground.probed.clone(),
-    };
+    let person = ground.person(namespace);
     let mut wrong = Vec::new();
     if let Err(why) = stage.play(&person, scenario).await {
         wrong.push(why);
@@ -106,8 +106,8 @@ impl Stage {
     async fn play(&mut self, person: &Person, scenario: &Scenario) -> Outcome {
         let fault = self.proxy.plan().fault();
         let mut launch = self.ground.launch.clone();
-        if fault.is_none_or(|f| f.moves_clock().is_none()) {
-            launch.clock = None;
+        if fault.is_some_and(|f| f.moves_clock().is_some()) {
+            launch.clock.clone_from(&self.ground.clock);
         }
         let first = Operator::start(&launch, &self.namespace, "a", &self.proxy.address);
         self.proxy.serves(&first);

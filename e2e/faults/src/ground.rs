@@ -1,6 +1,7 @@
 //! A control plane with the chart installed, and everything that looks at it.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kube::Client;
@@ -8,12 +9,14 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::ROOT;
-use crate::api::{Api, Body};
+use crate::api::{Api, Body, Refusal};
 use crate::audit::Audit;
 use crate::cluster::Cluster;
 use crate::history::History;
 use crate::operator::{Launch, clock_library};
+use crate::person::Person;
 use crate::probed;
+use crate::reading::text;
 
 /// Namespace of the release.
 const HOME: &str = "trackdown-system";
@@ -28,6 +31,8 @@ pub struct Ground {
     pub history: History,
     pub audit: Audit,
     pub launch: Launch,
+    /// Library that moves the clock of a process, where there can be one.
+    pub clock: Option<PathBuf>,
     /// Address of a server that health checks can ask.
     pub probed: String,
     /// What looks at it, until the last clone is gone.
@@ -52,7 +57,7 @@ impl Ground {
             arguments: arguments(&deployment),
             token: token.trim().to_owned(),
             home: HOME.to_owned(),
-            clock: clock_library(&Path::new(ROOT).join("e2e/faults/clock.c"), &dir),
+            clock: None,
             dir: dir.join("operators"),
         };
         let mut tasks = JoinSet::new();
@@ -62,11 +67,36 @@ impl Ground {
             history: History::follow(&api, &mut tasks),
             audit: Audit::follow(cluster.audit_log(), user, &mut tasks),
             probed: probed::serve(&mut tasks).await,
+            clock: clock_library(&Path::new(ROOT).join("e2e/faults/clock.c"), &dir),
             _tasks: Arc::new(tasks),
             launch,
             api,
             cluster,
         }
+    }
+
+    /// Makes a namespace for a run.
+    pub async fn namespace(&self, name: &str) -> Result<(), Refusal> {
+        let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        self.api.send("POST", "/api/v1/namespaces", Body::Create(&manifest)).await.map(|_| ())
+    }
+
+    /// Somebody at work in that namespace.
+    pub fn person(&self, namespace: &str) -> Person {
+        Person {
+            api: self.api.clone(),
+            cluster: self.cluster.clone(),
+            history: self.history.clone(),
+            namespace: namespace.to_owned(),
+            probed: self.probed.clone(),
+        }
+    }
+
+    /// One field of the objects that Events of a sort are about, e.g. `reason=Unreadable`.
+    pub async fn warned_about(&self, namespace: &str, sort: &str, field: &str) -> BTreeSet<String> {
+        let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector={sort}");
+        let events = self.api.get(&path).await.unwrap_or_default();
+        events["items"].as_array().into_iter().flatten().map(|e| text(&e["involvedObject"][field])).collect()
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
@@ -51,12 +49,12 @@ pub async fn run(wanted: Wanted) -> bool {
     let Some(undisturbed) = baselines(&ground, &scenarios, wanted.lanes, &failures).await else { return false };
     let cases = match wanted.slice {
         _ if !wanted.cases.is_empty() => wanted.cases,
-        Some(every) => plan::slice(&plan::all(&undisturbed, ground.launch.clock.is_some()), every, wanted.quick),
-        None => plan::all(&undisturbed, ground.launch.clock.is_some()),
+        Some(every) => plan::slice(&plan::all(&undisturbed, ground.clock.is_some()), every, wanted.quick),
+        None => plan::all(&undisturbed, ground.clock.is_some()),
     };
     let named = |c: &Case| wanted.only.as_ref().is_none_or(|only| c.to_string().contains(only));
     let cases: Vec<_> = cases.into_iter().filter(|c| undisturbed.contains_key(c.scenario.name) && named(c)).collect();
-    if ground.launch.clock.is_none() {
+    if ground.clock.is_none() {
         println!("no clock can be moved here (that needs Linux and cc): the faults that move it are left out");
     }
     println!("{} runs, {} at once", cases.len(), wanted.lanes);
@@ -64,19 +62,17 @@ pub async fn run(wanted: Wanted) -> bool {
     let (count, mut table, mut unstruck) = (cases.len(), Table::default(), 0);
     let mut told = Instant::now();
     let mut ground = Some(ground);
-    let number = Arc::new(AtomicUsize::new(0));
+    let cases: Vec<_> = cases.into_iter().enumerate().collect();
     for batch in cases.chunks(RUNS_PER_CLUSTER) {
         let on = match ground.take() {
             Some(ground) => ground,
             None => Ground::new(&wanted.binary, &[]).await,
         };
-        let runs = batch.iter().map(|case| {
-            let (on, like, number) = (on.clone(), undisturbed[case.scenario.name].clone(), number.clone());
-            let case = *case;
+        let runs = batch.iter().map(|&(number, case)| {
+            let (on, like) = (on.clone(), undisturbed[case.scenario.name].clone());
             async move {
-                let namespace = format!("{}-{}", case.scenario.name, number.fetch_add(1, Ordering::Relaxed));
-                let run =
-                    async move { case::run(&on, &namespace, case.scenario, Plan::At(case.fault, case.place), Some(&like)).await };
+                let namespace = format!("{}-{number}", case.scenario.name);
+                let run = async move { case.run(&on, &namespace, &like).await };
                 (case, tokio::spawn(run).await.unwrap())
             }
         });
@@ -124,8 +120,7 @@ fn tell_failure(case: &Case, verdict: &Verdict, failures: &Path) {
 /// Keeps what happened in a run for people to read.
 pub fn keep_failure(name: &str, verdict: &Verdict, failures: &Path) {
     let file = failures.join(format!("{}.txt", name.replace('/', "_")));
-    let text = format!("{name}\n{}\n\n{}\n", verdict.wrong.join("\n"), verdict.timeline);
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, verdict.told(name)).unwrap();
     println!("{name} did not hold:\n  {}\n  what happened: {}", verdict.wrong.join("\n  "), shown(&file));
 }
 

@@ -8,12 +8,11 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 use crate::ROOT;
-use crate::case::{self, Undisturbed};
+use crate::case::Undisturbed;
 use crate::fault::Fault;
 use crate::ground::Ground;
 use crate::matrix::baselines;
 use crate::plan::{self, Case};
-use crate::proxy::Plan;
 use crate::scenario;
 
 /// One in so many of the quick cases, after those that are named in the mutant's head.
@@ -131,7 +130,7 @@ async fn by_proxy(
     let good = ground;
     let mut ground = ground.clone();
     ground.launch.binary = binary.to_owned();
-    let every = plan::all(undisturbed, ground.launch.clock.is_some());
+    let every = plan::all(undisturbed, ground.clock.is_some());
     let named = every.iter().filter(|c| mutant.first.iter().any(|f| c.to_string().contains(f))).copied();
     let alone = scenario::ALL.iter().map(|scenario| Case { scenario, fault: Fault::Nothing, place: 1 });
     let cases: Vec<_> = named.chain(alone).chain(plan::slice(&every, SLICE, true)).collect();
@@ -143,23 +142,19 @@ async fn by_proxy(
         {
             let (ground, like) = (ground.clone(), undisturbed[case.scenario.name].clone());
             let namespace = format!("m{number}-{}-{index}", case.scenario.name);
-            running.spawn(async move {
-                let plan = Plan::At(case.fault, case.place);
-                (index, case, case::run(&ground, &namespace, case.scenario, plan, Some(&like)).await)
-            });
+            running.spawn(async move { (index, case, case.run(&ground, &namespace, &like).await) });
         }
         let Some(Ok((index, case, verdict))) = running.join_next().await else { break };
         let Some(wrong) = verdict.wrong.first() else { continue };
         // What does not hold without the defect either says nothing about it.
         let namespace = format!("m{number}-{}-{index}-good", case.scenario.name);
-        let plan = Plan::At(case.fault, case.place);
-        let without = case::run(good, &namespace, case.scenario, plan, Some(&undisturbed[case.scenario.name])).await;
+        let without = case.run(good, &namespace, &undisturbed[case.scenario.name]).await;
         if !without.wrong.is_empty() {
             println!("{case} does not hold without the defect either: {}", without.wrong.join("; "));
             continue;
         }
         let file = Path::new(ROOT).join("target/faults/mutants").join(format!("{}.txt", mutant.name));
-        let _ = std::fs::write(file, format!("{case}\n{}\n\n{}\n", verdict.wrong.join("\n"), verdict.timeline));
+        let _ = std::fs::write(file, verdict.told(&case.to_string()));
         return Some((case, wrong.lines().next().unwrap_or_default().to_owned()));
     }
     None

@@ -23,7 +23,7 @@ pub struct Launch {
     pub home: String,
     /// Folder for logs and configurations.
     pub dir: PathBuf,
-    /// Library that moves the clock of a process.
+    /// Library that moves the clock of a process, for one whose clock is to be moved.
     pub clock: Option<PathBuf>,
 }
 
@@ -125,6 +125,13 @@ impl Operator {
 
     pub fn pid(&self) -> Option<u32> {
         *self.0.pid.borrow()
+    }
+
+    /// One of the process's sizes in `/proc`, such as `VmRSS`, in MiB.
+    pub fn memory(&self, size: &str) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;
+        let line = status.lines().find_map(|l| l.strip_prefix(size)?.strip_prefix(':'))?;
+        line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
     }
 
     pub fn lives(&self) -> Lives {

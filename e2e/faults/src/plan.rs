@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::case::Undisturbed;
+use crate::case::{self, Undisturbed, Verdict};
 use crate::fault::Fault;
+use crate::ground::Ground;
+use crate::proxy::Plan;
 use crate::scenario::{self, Scenario};
 
 /// One run to make.
@@ -15,6 +17,13 @@ pub struct Case {
     pub fault: Fault,
     /// The write it strikes at, counted from 1.
     pub place: usize,
+}
+
+impl Case {
+    /// Makes it, and judges it by how the scenario goes undisturbed.
+    pub async fn run(&self, ground: &Ground, namespace: &str, like: &Undisturbed) -> Verdict {
+        case::run(ground, namespace, self.scenario, Plan::At(self.fault, self.place), Some(like)).await
+    }
 }
 
 /// Slow faults strike at every so many writes only.

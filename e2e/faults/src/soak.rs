@@ -8,12 +8,12 @@ use plotters::prelude::*;
 use serde_json::json;
 
 use crate::ROOT;
-use crate::api::Body;
 use crate::ground::Ground;
-use crate::history::Kind;
+use crate::history::{Kind, World};
 use crate::operator::Operator;
-use crate::person::{Outcome, Person};
+use crate::person::Outcome;
 use crate::proxy::{Plan, Proxy, Traffic};
+use crate::reading::condition;
 
 /// Workloads that are worked on, each by one ticket at a time.
 const WORKLOADS: usize = 24;
@@ -49,14 +49,11 @@ struct Sample {
 pub async fn run(binary: &Path, length: Duration, seed: u64) -> bool {
     let ground = Ground::new(binary, &[]).await;
     let namespace = "soak";
-    let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-    ground.api.send("POST", "/api/v1/namespaces", Body::Create(&manifest)).await.map_err(String::from).unwrap();
+    ground.namespace(namespace).await.map_err(String::from).unwrap();
     let traffic = Traffic::default();
     let plan = Plan::Sometimes { seed, of: STRUCK };
     let proxy = Proxy::start(ground.upstream.clone(), ground.api.clone(), traffic.clone(), namespace, "a", plan).await;
-    let mut launch = ground.launch.clone();
-    launch.clock = None;
-    let operator = Operator::start(&launch, namespace, "a", &proxy.address);
+    let operator = Operator::start(&ground.launch, namespace, "a", &proxy.address);
     proxy.serves(&operator);
     assert!(operator.ready(Duration::from_secs(60)).await, "{}", operator.log());
 
@@ -115,13 +112,7 @@ pub async fn run(binary: &Path, length: Duration, seed: u64) -> bool {
 
 /// One workload's tickets, one after the other; how many ended.
 async fn work(ground: &Ground, number: usize, seed: u64, began: Instant, length: Duration) -> Outcome<usize> {
-    let person = Person {
-        api: ground.api.clone(),
-        cluster: ground.cluster.clone(),
-        history: ground.history.clone(),
-        namespace: "soak".to_owned(),
-        probed: ground.probed.clone(),
-    };
+    let person = ground.person("soak");
     let mut chance = fastrand::Rng::with_seed(seed ^ number as u64);
     let name = format!("web{number}");
     person.deployment(&name, "ghcr.io/acme/app:1").await?;
@@ -147,15 +138,10 @@ async fn work(ground: &Ground, number: usize, seed: u64, began: Instant, length:
             let mind = json!({"spec": {"targets": [{"name": name, "image": format!("ghcr.io/acme/app:{}", round % 50 + 100)}]}});
             person.patch(Kind::Ticket, &ticket, "oncall", &mind).await?;
         }
-        let ended = |w: &crate::history::World| {
+        let ended = |w: &World| {
             w.get(&(Kind::Ticket, ticket.clone())).is_some_and(|t| {
                 let told = t["status"]["observedGeneration"] == t["metadata"]["generation"];
-                let stalled = t["status"]["conditions"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .any(|c| c["type"] == "Stalled" && c["status"] == "True");
-                told && (stalled || t["status"]["state"] == "done")
+                told && (condition(w, &ticket, "Stalled") || t["status"]["state"] == "done")
             })
         };
         person.until(&format!("{ticket} ends"), ended).await?;
@@ -171,14 +157,13 @@ async fn work(ground: &Ground, number: usize, seed: u64, began: Instant, length:
 
 async fn sample(operator: &Operator, began: Instant) -> Option<Sample> {
     let pid = operator.pid()?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?.trim().trim_end_matches(" kB").parse::<f64>().ok()?;
+    let resident = operator.memory("VmRSS")?;
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let is_socket = |path: &Path| std::fs::read_link(path).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"));
     let connections = u32::try_from(files.flatten().filter(|f| is_socket(&f.path())).count()).ok()?;
     let (_, metrics) = operator.get("/metrics").await?;
     let tasks = metrics.lines().find_map(|l| l.strip_prefix("trackdown_tasks "))?.trim().parse().ok()?;
-    Some(Sample { at: began.elapsed(), resident_mb: resident / 1024.0, tasks, connections: f64::from(connections) })
+    Some(Sample { at: began.elapsed(), resident_mb: resident, tasks, connections: f64::from(connections) })
 }
 
 /// The middle value after the warm-up, and that of the end; each of an eighth of all samples.

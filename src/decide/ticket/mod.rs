@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use self::turn::Turn;
 use super::check::Limits;
 use super::gates::{self, Dependencies, Obstacle};
-use super::lifecycle::{self, Attribution};
+use super::lifecycle::{self, Attribution, in_flight};
 use super::lineage::Since;
 use super::preflight::{Holder, finished};
 use super::record::is_ticket_of;
@@ -251,10 +251,6 @@ fn names_of(rollback: &TargetRollback) -> impl Iterator<Item = &String> {
 pub fn named_records(ticket: &Ticket) -> impl Iterator<Item = &String> {
     let entries = ticket.status.iter().flat_map(|s| &s.targets);
     entries.flat_map(|e| e.record.iter().chain(e.rollback.iter().flat_map(names_of)))
-}
-
-fn in_flight(entry: &TargetStatus) -> bool {
-    entry.record.is_some() && entry.result.is_none()
 }
 
 /// An attempt that has ended leaves its result on the ticket.

@@ -82,10 +82,10 @@ pub async fn run(ground: &Ground, namespace: &str, objects: &[Object]) -> Verdic
         }
     }
     verdict.told = format!(
-        "made in {} s, {calm}, {} s in all, {} MB",
+        "made in {} s, {calm}, {} s in all, {:.0} MB",
         made.as_secs(),
         began.elapsed().as_secs(),
-        memory(&stage).unwrap_or(0) / 1024
+        stage.operator.memory("VmHWM").unwrap_or_default()
     );
     stage.end().await;
     verdict
@@ -150,11 +150,4 @@ fn number_in(text: &str, objects: &[Object]) -> Option<usize> {
 fn short(text: &str) -> String {
     let cut: String = text.chars().take(600).collect();
     if cut.len() < text.len() { format!("{cut}…") } else { cut }
-}
-
-/// Resident memory of the operator, in KiB.
-fn memory(stage: &Stage) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", stage.operator.pid()?)).ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }

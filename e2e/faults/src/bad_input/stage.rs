@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::valid::{self, NEW};
 use crate::ROOT;
 use crate::api::Body;
@@ -33,12 +31,10 @@ pub struct Stage {
 impl Stage {
     /// Sets it up: two neighbours are deployed before anything bad comes.
     pub async fn set(ground: &Ground, namespace: &str) -> Result<Self, String> {
-        let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-        ground.api.send("POST", "/api/v1/namespaces", Body::Create(&manifest)).await?;
+        ground.namespace(namespace).await?;
         let traffic = Traffic::default();
         let proxy = Proxy::start(ground.upstream.clone(), ground.api.clone(), traffic.clone(), namespace, "a", Plan::Never).await;
         let mut launch = ground.launch.clone();
-        launch.clock = None;
         // Apart from those of other runs, which may begin with a clean folder.
         launch.dir = Path::new(ROOT).join("target/faults/bad-input/operators");
         let operator = Operator::start(&launch, namespace, "a", &proxy.address);

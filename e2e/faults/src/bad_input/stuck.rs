@@ -1,6 +1,6 @@
 //! What the operator cannot get on with, time after time: its log knows, but whoever looks at the object must know, too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ pub async fn in_silence(stage: &Stage) -> Vec<(String, String)> {
         let entry = by_object.entry(text("object")).or_default();
         *entry = (entry.0 + 1, text("error"));
     }
-    let warned = warned(stage).await;
+    let warned = stage.ground.warned_about(&stage.namespace, "type=Warning", "name").await;
     let mut sorts = BTreeMap::<String, Vec<(String, String)>>::new();
     for (object, (_, error)) in by_object.into_iter().filter(|(_, (count, _))| *count >= TOO_OFTEN) {
         let name = object.rsplit('/').next().unwrap_or_default().to_owned();
@@ -35,16 +35,4 @@ pub async fn in_silence(stage: &Stage) -> Vec<(String, String)> {
         (object.clone(), format!("{object} fails again and again, which no Event says: {error}{also}"))
     };
     sorts.into_values().map(tell).collect()
-}
-
-/// Names of what a Warning is about.
-async fn warned(stage: &Stage) -> BTreeSet<String> {
-    let path = format!("/api/v1/namespaces/{}/events?fieldSelector=type=Warning", stage.namespace);
-    let events = stage.ground.api.get(&path).await.unwrap_or_default();
-    let names = events["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|e| e["involvedObject"]["name"].as_str().unwrap_or_default().to_owned());
-    names.collect()
 }

@@ -1,6 +1,5 @@
 //! Whether an object that was taken says what is wrong with it: in its status, or in an Event about it.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,7 +17,7 @@ pub async fn silent<'a>(ground: &Ground, namespace: &str, things: impl Iterator<
     let mut last = Vec::new();
     let started = Instant::now();
     loop {
-        let unreadable = unreadable(ground, namespace).await;
+        let unreadable = ground.warned_about(namespace, "reason=Unreadable", "uid").await;
         let mut now = Vec::new();
         for what in [What::Ticket, What::Record] {
             let found = ground.api.get(&what.path(namespace)).await.unwrap_or_default();
@@ -36,18 +35,6 @@ pub async fn silent<'a>(ground: &Ground, namespace: &str, things: impl Iterator<
     }
     last.retain(|(thing, _)| waiting.iter().any(|t| t.uid == thing.uid));
     last
-}
-
-/// UIDs of what Events call unreadable.
-async fn unreadable(ground: &Ground, namespace: &str) -> BTreeSet<String> {
-    let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=reason=Unreadable");
-    let events = ground.api.get(&path).await.unwrap_or_default();
-    let uids = events["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|e| e["involvedObject"]["uid"].as_str().unwrap_or_default().to_owned());
-    uids.collect()
 }
 
 fn tells(what: What, object: &Value) -> bool {
