@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::admissionregistration::v1::{
     MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingAdmissionPolicyBindingSpec,
@@ -47,6 +48,38 @@ pub enum Seen<K> {
     Unreadable(String),
     /// As last seen.
     Found(Box<K>),
+}
+
+/// How long an object that was shown before must be refused until that counts. An API server that is just starting refuses everybody for
+/// about a second, because its roles are not loaded.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
+
+/// An object that is looked at for as long as the process lives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sight<K> {
+    /// What is known of it.
+    pub seen: Seen<K>,
+    refused_since: Option<Instant>,
+}
+
+impl<K> Default for Sight<K> {
+    fn default() -> Self {
+        Self { seen: Seen::Unread, refused_since: None }
+    }
+}
+
+impl<K> Sight<K> {
+    /// Takes in what was seen now. A refusal that does not last leaves what was seen before.
+    pub fn take_in(&mut self, news: Seen<K>, now: Instant) {
+        let refused = matches!(news, Seen::Unreadable(_));
+        let since = refused.then(|| *self.refused_since.get_or_insert(now));
+        self.refused_since = since;
+        let shown_before = matches!(self.seen, Seen::Found(_) | Seen::Missing);
+        let passing = since.is_some_and(|since| now.duration_since(since) < REFUSED_FOR);
+        if !(shown_before && passing) {
+            self.seen = news;
+        }
+    }
 }
 
 /// What keeps a required policy from being in force; `None`: nothing.
@@ -167,6 +200,27 @@ mod tests {
             &Seen::Found(serde_json::from_value(found(policy)).unwrap()),
             &Seen::Found(serde_json::from_value(found(binding)).unwrap()),
         )
+    }
+
+    #[test]
+    fn a_refusal_counts_once_it_lasts() {
+        let (found, refused, start) = (|| Seen::Found(Box::new(1)), || Seen::Unreadable("no".to_owned()), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut sight = Sight::default();
+        sight.take_in(refused(), at(0));
+        assert_eq!(sight.seen, refused(), "nothing better is known");
+        sight.take_in(found(), at(1));
+        for second in [2, 11] {
+            sight.take_in(refused(), at(second));
+            assert_eq!(sight.seen, found(), "the API server may be starting");
+        }
+        sight.take_in(refused(), at(12));
+        assert_eq!(sight.seen, refused());
+        sight.take_in(found(), at(13));
+        sight.take_in(refused(), at(14));
+        assert_eq!(sight.seen, found(), "a new row");
+        sight.take_in(Seen::Missing, at(15));
+        assert_eq!(sight.seen, Seen::Missing, "what is gone counts at once");
     }
 
     #[test]

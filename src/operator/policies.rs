@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::stream::{SelectAll, StreamExt};
 use futures::{Stream, future};
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 
 use super::health::Vitals;
 use super::metrics::Metrics;
-use crate::decide::policy::{self, Required, Seen};
+use crate::decide::policy::{self, Required, Seen, Sight};
 use crate::decide::reason::POLICY_MISSING;
 use crate::reconcile::watch_one::watch_one;
 
@@ -38,9 +39,9 @@ pub async fn follow(client: &Client, required: &[Required], metrics: &Arc<Metric
         news.push(seen(client, name).map(move |seen| (index, News::Policy(seen))).boxed());
         news.push(seen(client, name).map(move |seen| (index, News::Binding(seen))).boxed());
     }
-    let mut known: Vec<_> = required.iter().map(|r| (r.clone(), Seen::Unread, Seen::Unread)).collect();
-    let judge = |known: &[(Required, _, _)]| {
-        known.iter().find_map(|(required, policy, binding)| policy::problem(required, policy, binding))
+    let mut known: Vec<_> = required.iter().map(|r| (r.clone(), Sight::default(), Sight::default())).collect();
+    let judge = |known: &[(Required, Sight<_>, Sight<_>)]| {
+        known.iter().find_map(|(required, policy, binding)| policy::problem(required, &policy.seen, &binding.seen))
     };
     let (told, in_force) = watch::channel(judge(&known));
     let (looked, all_looked_at) = tokio::sync::oneshot::channel();
@@ -51,8 +52,8 @@ pub async fn follow(client: &Client, required: &[Required], metrics: &Arc<Metric
     tokio::spawn(async move {
         while let Some((index, news)) = news.next().await {
             match news {
-                News::Policy(seen) => known[index].1 = seen,
-                News::Binding(seen) => known[index].2 = seen,
+                News::Policy(seen) => known[index].1.take_in(seen, Instant::now()),
+                News::Binding(seen) => known[index].2.take_in(seen, Instant::now()),
             }
             let problem = judge(&known);
             report(&metrics, &vitals, &mut said, problem.as_deref());
@@ -61,7 +62,7 @@ pub async fn follow(client: &Client, required: &[Required], metrics: &Arc<Metric
                 *before = problem;
                 changed
             });
-            if known.iter().all(|(_, policy, binding)| *policy != Seen::Unread && *binding != Seen::Unread) {
+            if known.iter().all(|(_, policy, binding)| policy.seen != Seen::Unread && binding.seen != Seen::Unread) {
                 looked.take().map(|looked| looked.send(()));
             }
         }
