@@ -91,13 +91,17 @@ test-faults: faults ## A bounded part of the fault matrix: what did not hold onc
 	$(FAULTS) matrix --slice 89 --quick
 
 .PHONY: proof
-proof: ## Everything that can go wrong, in every way, judged from outside (hours; SLICE=4: a part of it, MINUTES=60 of soak)
+proof: faults ## Everything that can go wrong, in every way, judged from outside (hours; SLICE=4: a part of it, MINUTES=60 of soak)
 	@started=$$SECONDS; failed=; \
-	tables='target/faults/table.md target/faults/disasters.md target/faults/bad-input/table.md target/faults/mutants.md'; rm -f $$tables; \
-	for part in proof-faults proof-disasters proof-conformance proof-bad-input proof-mutants proof-soak; do \
+	tables='target/faults/table.md target/faults/disasters.md target/faults/bad-input/table.md target/faults/mutants.md'; rm -f $$tables; mkdir -p target/faults; \
+	printf '==> make proof-soak, beside the others: target/faults/soak.log\n'; \
+	$(MAKE) --no-print-directory proof-soak > target/faults/soak.log 2>&1 & soak=$$!; trap 'kill $$soak 2>/dev/null || true' EXIT; \
+	for part in proof-faults proof-disasters proof-conformance proof-bad-input proof-mutants; do \
 		printf '\n==> make %s (%ss)\n' "$$part" "$$((SECONDS - started))"; \
 		$(MAKE) --no-print-directory "$$part" || failed="$$failed $$part"; \
 	done; \
+	printf '\n==> the end of make proof-soak (%ss)\n' "$$((SECONDS - started))"; \
+	wait $$soak || failed="$$failed proof-soak"; tail -n 12 target/faults/soak.log; \
 	for table in $$tables; do printf '\n'; cat "$$table" || true; done; \
 	[ -z "$$failed" ] || { printf '\ndid not hold:%s\n' "$$failed"; exit 1; }; \
 	printf '\neverything held, %ss\n' "$$((SECONDS - started))"

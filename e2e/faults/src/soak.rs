@@ -21,6 +21,10 @@ const WORKLOADS: usize = 24;
 /// One write of so many is struck.
 const STRUCK: u64 = 25;
 
+/// Longest pause between two tickets of a workload: so much is at work that caches and pools are used, and so little that other proofs can
+/// run beside it.
+const PAUSE: Duration = Duration::from_secs(20);
+
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 
 /// Caches, pools and the allocator have their size after one part of so many of the time.
@@ -47,7 +51,9 @@ struct Sample {
 
 /// Whether it stayed flat.
 pub async fn run(binary: &Path, length: Duration, seed: u64) -> bool {
-    let ground = Ground::new(binary, &[]).await;
+    let mut ground = Ground::new(binary, &[]).await;
+    // Other parts of the proof clear theirs away.
+    ground.launch.dir = Path::new(ROOT).join("target/faults/soak");
     let namespace = "soak";
     ground.namespace(namespace).await.map_err(String::from).unwrap();
     let traffic = Traffic::default();
@@ -118,6 +124,7 @@ async fn work(ground: &Ground, number: usize, seed: u64, began: Instant, length:
     person.deployment(&name, "ghcr.io/acme/app:1").await?;
     let mut round = 0;
     while began.elapsed() < length {
+        tokio::time::sleep(PAUSE.mul_f64(chance.f64())).await;
         round += 1;
         let ticket = format!("{name}-{round}");
         let image = match chance.u8(..10) {
