@@ -38,8 +38,8 @@ type Reading = fn(&Sample) -> f64;
 /// What is looked at, its color, and how much more than a part it may grow.
 const DRAWN: [(&str, Reading, RGBColor, f64); 3] = [
     ("MB of resident memory", |s| s.resident_mb, RGBColor(31, 94, 158), 2.0),
-    ("tasks", |s| s.tasks, RGBColor(198, 110, 30), 8.0),
-    ("open connections", |s| s.connections, RGBColor(60, 130, 70), 8.0),
+    ("tasks", |s| s.tasks, RGBColor(198, 110, 30), 16.0),
+    ("open connections", |s| s.connections, RGBColor(60, 130, 70), 16.0),
 ];
 
 struct Sample {
