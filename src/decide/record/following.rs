@@ -268,13 +268,21 @@ fn unseen(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
 }
 
 fn lost(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
-    // A newer attempt writes its own label. Without one, or under this record's, an older marker was brought back by
-    // `kubectl rollout undo`.
+    // A newer attempt writes its own label, and takes it away when it has ended. Under this record's label an older marker was brought
+    // back by `kubectl rollout undo`; without one it may have been, as long as the ticket still goes by this record.
+    let sibling = marker_owner(world, view) == MarkerOwner::Sibling;
     let relabelled = view.rolling.as_deref().is_some_and(witness::names_a_record) && !is_witnessed(world, view);
-    if marker_owner(world, view) == MarkerOwner::Sibling && relabelled {
-        return end_now(world, reason::SUPERSEDED, "a newer attempt of the same ticket took its place");
+    let released = view.rolling.is_none() && view.marker != world.record.spec.base.marker;
+    match world.authority {
+        Authority::Unconfirmed if sibling && released => RecordStep::ReadTicket,
+        Authority::Withdrawn if sibling && released => overtaken(world),
+        _ if sibling && relabelled => overtaken(world),
+        _ => contested(world, view),
     }
-    contested(world, view)
+}
+
+fn overtaken(world: &RecordWorld) -> RecordStep {
+    end_now(world, reason::SUPERSEDED, "a newer attempt of the same ticket took its place")
 }
 
 fn contested(world: &RecordWorld, view: &WorkloadView) -> RecordStep {

@@ -307,3 +307,25 @@ fn a_fence_is_tried_again() {
     withdrawn.now += SignedDuration::from_secs(30);
     assert_eq!(end(&withdrawn).0, reason::SUPERSEDED);
 }
+
+/// The older attempt is looked at late: the newer one has ended, and has let the workload go.
+#[test]
+fn an_attempt_that_was_overtaken_long_ago_is_not_contested() {
+    let mut record = going_back();
+    record.status.as_mut().unwrap().rollback_time = None;
+    let mut workload = marked("ghcr.io/acme/web:3", false, "");
+    let newer = json!({
+        "workloadUid": "workload-uid", "ticketUid": "ticket-uid", "namespace": "shop", "record": "iss-1-web-9876543210",
+        "set": [{"container": "web", "image": "ghcr.io/acme/web:3"}], "undo": [{"container": "web", "image": OLD}], "succeeded": true,
+    });
+    workload["metadata"]["annotations"][MARKER_ANNOTATION] = json!(newer.to_string());
+    workload["metadata"]["labels"] = json!({});
+    let mut world = world(record, live(view(&workload)));
+    assert_eq!(end(&world).0, reason::CONTESTED, "the ticket goes by it still: a person brought an older marker back");
+    world.authority = Authority::Unconfirmed;
+    assert_eq!(decide(&world), RecordStep::ReadTicket);
+    world.authority = Authority::Withdrawn;
+    assert_eq!(end(&world).0, reason::SUPERSEDED);
+    world.record.spec.base.marker = Some(newer.to_string());
+    assert_eq!(end(&world).0, reason::CONTESTED, "it was there before");
+}
