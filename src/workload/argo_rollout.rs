@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Rollable;
 use super::view::WorkloadView;
-use super::view::{ReportedFailure, Unpromoted};
+use super::view::{Counts, ReportedFailure, Unpromoted};
 use crate::api::condition::bounded;
 use crate::api::deployment::{Replicas, RootCause};
 use crate::api::workload_ref::WorkloadKind;
@@ -183,18 +183,21 @@ pub const ABORTED_BY_PERSON: &str = "RolloutAbortedByPerson";
 fn reported_failure(condition: &DeploymentCondition, stable: bool) -> Option<ReportedFailure> {
     let message = condition.message.as_deref().unwrap_or_default();
     let reason = condition.reason.as_deref().unwrap_or_default();
-    let (failed, reason, standing) = match (condition.type_.as_str(), reason) {
-        ("ReplicaFailure" | INVALID, _) => (condition.status == "True", reason, true),
-        ("Progressing", "ProgressDeadlineExceeded") => (condition.status == "False" && !stable, reason, false),
+    let (failed, reason, counts) = match (condition.type_.as_str(), reason) {
+        ("ReplicaFailure", _) => (condition.status == "True", reason, Counts::Stands),
+        (INVALID, _) => (condition.status == "True", reason, Counts::ToldOrStands),
+        ("Progressing", "ProgressDeadlineExceeded") => (condition.status == "False" && !stable, reason, Counts::Told),
         // All others add a colon and their cause.
-        ("Progressing", "RolloutAborted") if !message.contains(": ") => (condition.status == "False", ABORTED_BY_PERSON, false),
-        ("Progressing", "RolloutAborted") => (condition.status == "False", reason, false),
-        _ => (false, reason, false),
+        ("Progressing", "RolloutAborted") if !message.contains(": ") => {
+            (condition.status == "False", ABORTED_BY_PERSON, Counts::Told)
+        }
+        ("Progressing", "RolloutAborted") => (condition.status == "False", reason, Counts::Told),
+        _ => (false, reason, Counts::Told),
     };
     failed.then(|| ReportedFailure {
         cause: RootCause::of(reason, bounded(message)),
         since: condition.last_update_time.as_ref().or(condition.last_transition_time.as_ref()).map(|t| t.0),
-        standing,
+        counts,
     })
 }
 

@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 
 use super::Rollable;
-use super::view::{ReportedFailure, WorkloadView};
+use super::view::{Counts, ReportedFailure, WorkloadView};
 use crate::api::condition::bounded;
 use crate::api::deployment::{Replicas, RootCause};
 use crate::api::workload_ref::WorkloadKind;
@@ -32,14 +32,14 @@ impl Rollable for Deployment {
 /// Why the workload's controller itself gives up: no pods can be made (quota, admission), or its own progress deadline passed.
 fn reported_failure(condition: &DeploymentCondition) -> Option<ReportedFailure> {
     let reason = condition.reason.as_deref().unwrap_or_default();
-    let failed = match condition.type_.as_str() {
-        "ReplicaFailure" => condition.status == "True",
-        "Progressing" => condition.status == "False" && reason == "ProgressDeadlineExceeded",
-        _ => false,
+    let (failed, counts) = match condition.type_.as_str() {
+        "ReplicaFailure" => (condition.status == "True", Counts::Stands),
+        "Progressing" => (condition.status == "False" && reason == "ProgressDeadlineExceeded", Counts::Told),
+        _ => (false, Counts::Told),
     };
     failed.then(|| ReportedFailure {
         cause: RootCause::of(reason, bounded(condition.message.as_deref().unwrap_or_default())),
         since: condition.last_update_time.as_ref().or(condition.last_transition_time.as_ref()).map(|t| t.0),
-        standing: false,
+        counts,
     })
 }

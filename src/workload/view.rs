@@ -33,8 +33,34 @@ pub struct ReportedFailure {
     pub cause: RootCause,
     /// When it last said something new, in whole seconds.
     pub since: Option<Timestamp>,
-    /// Its controller says nothing new of it as long as it stays: that it is there still is all that tells.
-    pub standing: bool,
+    /// What tells that it is about this rollout, and does not pass.
+    pub counts: Counts,
+}
+
+/// When a failure that a workload's controller reports counts.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Counts {
+    /// When it is told after the write.
+    Told,
+    /// When it is there some time after the write: its controller says nothing new of it as long as it stays, and it may pass. While the API
+    /// server starts, its controllers have no rights.
+    Stands,
+    /// Either way.
+    ToldOrStands,
+}
+
+impl Counts {
+    /// Whether being told of is enough.
+    #[must_use]
+    pub fn when_told(self) -> bool {
+        self != Self::Stands
+    }
+
+    /// Whether being there some time later is enough.
+    #[must_use]
+    pub fn when_it_stands(self) -> bool {
+        self != Self::Told
+    }
 }
 
 /// What a controller that promotes templates goes back to by itself, while the newest is not promoted.

@@ -25,8 +25,9 @@ use crate::workload::{patch, pods};
 /// write.
 const TELL_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
-/// A failure that its controller does not repeat counts when it is still there this long after the write: Argo Rollouts looks at an invalid
-/// spec again after ten seconds at last, and what failed of the template before is gone by then.
+/// A failure that its controller does not repeat, or that may pass, counts when it is still there this long after the write and after it was
+/// told. Argo Rollouts looks at an invalid spec again after ten seconds at last, and what failed of the template before is gone by then; an
+/// API server that was started again has its roles loaded, and the controllers it refused meanwhile have tried again.
 const STANDING_AFTER: SignedDuration = SignedDuration::from_secs(12);
 
 /// Longest reason a record holds.
@@ -98,7 +99,7 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
             Err(step) => *step,
         };
     }
-    let standing = view.failures.iter().any(|f| f.standing).then_some(patched + STANDING_AFTER);
+    let standing = view.failures.iter().filter(|f| f.counts.when_it_stands()).map(|f| stands(f, patched));
     let next_slow = pods.iter().filter(|p| !p.ready).filter_map(|p| p.created).map(|t| t + slow);
     let look = patched + LOOK_AT_PODS_AFTER;
     let times = next_slow.chain(standing).chain([look, patched + slow, deadline]);
@@ -193,9 +194,14 @@ fn scaled_to_zero(world: &RecordWorld) -> RootCause {
 
 /// What the workload's controller says of this rollout: conditions from before the write are about an earlier one.
 fn reported_failure(view: &WorkloadView, patched: Timestamp, now: Timestamp) -> Option<RootCause> {
-    let new = |f: &ReportedFailure| f.since.is_some_and(|t| t.as_second() >= patched.as_second());
-    let stays = |f: &ReportedFailure| f.standing && now >= patched + STANDING_AFTER;
+    let new = |f: &ReportedFailure| f.counts.when_told() && f.since.is_some_and(|t| t.as_second() >= patched.as_second());
+    let stays = |f: &ReportedFailure| f.counts.when_it_stands() && now >= stands(f, patched);
     view.failures.iter().find(|f| view.observed() && (new(f) || stays(f))).map(|f| f.cause.clone())
+}
+
+/// When a failure that is there has stood long enough.
+fn stands(failure: &ReportedFailure, patched: Timestamp) -> Timestamp {
+    failure.since.map_or(patched, |told| told.max(patched)) + STANDING_AFTER
 }
 
 /// The workload, if it is still what this record made of it.

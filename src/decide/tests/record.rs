@@ -329,3 +329,26 @@ fn an_attempt_that_was_overtaken_long_ago_is_not_contested() {
     world.record.spec.base.marker = Some(newer.to_string());
     assert_eq!(end(&world).0, reason::CONTESTED, "it was there before");
 }
+
+/// A controller that could not delete or make a pod while the API server started tries again.
+#[test]
+fn pods_that_cannot_be_made_count_when_it_stays_so() {
+    let mut record = going_back();
+    record.status.as_mut().unwrap().rollback_time = None;
+    let mut workload = marked(BAD, false, "0123456789");
+    workload["status"] = json!({
+        "observedGeneration": 3, "replicas": 3, "updatedReplicas": 1, "availableReplicas": 2,
+        "conditions": [{
+            "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota",
+            "lastUpdateTime": "2027-01-15T08:00:05Z", "lastTransitionTime": "2027-01-15T08:00:05Z",
+        }],
+    });
+    let mut world = world(record, live(view(&workload)));
+    world.pods = Some(Vec::new());
+    world.now = "2027-01-15T08:00:16Z".parse().unwrap();
+    let RecordStep::Wait { until, .. } = decide(&world) else { panic!("{:?}", decide(&world)) };
+    assert_eq!(until, Some("2027-01-15T08:00:17Z".parse().unwrap()));
+    world.now = until.unwrap();
+    let RecordStep::WriteStatus(status) = decide(&world) else { panic!("{:?}", decide(&world)) };
+    assert_eq!(status.root_cause.unwrap().reason, "FailedCreate");
+}
