@@ -10,6 +10,7 @@ use kube::Client;
 use kube::client::Body;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector;
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tower_test::mock::{self, Handle};
 use trackdown::api::deployment::Deployment;
@@ -20,6 +21,7 @@ use trackdown::reconcile::checks::CheckRuns;
 use trackdown::reconcile::checkups::Checkups;
 use trackdown::reconcile::context::{Context, Parts};
 use trackdown::reconcile::error::Error;
+use trackdown::reconcile::known::Keeper;
 use trackdown::reconcile::pods::PodWatches;
 use trackdown::reconcile::workload_watches::WorkloadWatches;
 use trackdown::reconcile::workloads::RollingWorkloads;
@@ -30,13 +32,12 @@ type Server = Handle<Request<Body>, Response<Body>>;
 /// A context whose API server is the returned handle, and whose caches hold what is given.
 fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server) {
     let (service, server) = mock::pair::<Request<Body>, Response<Body>>();
-    let (ticket_store, mut ticket_writer) = reflector::store();
-    let (record_store, mut record_writer) = reflector::store();
+    let (mut known_tickets, mut known_records) = (Keeper::default(), Keeper::default());
     for ticket in tickets {
-        ticket_writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(ticket.clone()));
+        known_tickets.take_in(Event::Apply(ticket.clone()));
     }
     for record in records {
-        record_writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(record.clone()));
+        known_records.take_in(Event::Apply(record.clone()));
     }
     let (wake, _) = unbounded();
     let context = Context::new(Parts {
@@ -47,8 +48,8 @@ fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server)
         identity: "test".into(),
         metrics: Arc::new(Metrics::default()),
         crd_too_old: Arc::default(),
-        tickets: ticket_store,
-        records: record_store,
+        tickets: known_tickets.known(),
+        records: known_records.known(),
         checkups: Checkups::new(Duration::from_secs(300)),
         policies: tokio::sync::watch::channel(None).1,
         workloads: RollingWorkloads {

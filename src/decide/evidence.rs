@@ -44,6 +44,15 @@ pub fn contents<'a>(records: impl Iterator<Item = &'a Deployment>, images: &[Con
     found.into_iter().map(|(_, content)| content).collect()
 }
 
+/// The images of a record of which it is known what they were.
+pub fn known_images(record: &Deployment) -> impl Iterator<Item = &str> {
+    let status = record.status.iter();
+    status.flat_map(|s| {
+        let known = |image: &&ContainerImage| s.digests.iter().any(|d| d.container == image.container && digest(d).is_some());
+        s.admitted_images.iter().filter(known).map(|image| image.image.as_str())
+    })
+}
+
 /// Whether a tag means something else than before, or not the same everywhere: what, in a sentence.
 #[must_use]
 pub fn moved(images: &[ContainerImage], ran: &[Digest], before: &[Content]) -> Option<String> {
@@ -97,7 +106,8 @@ fn is_taken_in(record: &Deployment, tickets: &[&Ticket], now: Timestamp) -> bool
 }
 
 /// Records that the ticket is to go back by, or whose result it has not taken in.
-fn in_use(ticket: &Ticket) -> Vec<String> {
+#[must_use]
+pub fn in_use(ticket: &Ticket) -> Vec<String> {
     let mut names: Vec<_> = ticket.spec.rollback.iter().filter_map(|r| r.to.clone()).collect();
     for entry in ticket.status.iter().flat_map(|s| &s.targets) {
         if entry.result.is_none() {

@@ -3,8 +3,10 @@
 
 pub mod check;
 pub mod evidence;
+pub mod facets;
 pub mod gates;
 pub mod images;
+pub mod kept;
 pub mod lifecycle;
 pub mod lineage;
 pub mod notices;

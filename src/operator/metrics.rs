@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::runtime::reflector::Store;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +20,7 @@ use crate::api::ticket::{Ticket, TicketState, TicketStatus};
 use crate::decide::preflight::finished;
 use crate::decide::reason;
 use crate::reconcile::error::Error;
+use crate::reconcile::known::Known;
 
 /// A ticket that has not moved for this long is stuck.
 const STUCK_AFTER: SignedDuration = SignedDuration::from_hours(24);
@@ -114,7 +114,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts the objects of these caches from now on, whenever the metrics are read.
-    pub fn observe(&self, tickets: Store<Ticket>, records: Store<Deployment>) {
+    pub fn observe(&self, tickets: Known<Ticket>, records: Known<Deployment>) {
         self.observed.0.lock().unwrap_or_else(PoisonError::into_inner).push((tickets, records));
     }
 
@@ -166,7 +166,7 @@ impl Metrics {
 #[derive(Clone, Default)]
 struct Observed(Arc<Mutex<Vec<Caches>>>);
 
-type Caches = (Store<Ticket>, Store<Deployment>);
+type Caches = (Known<Ticket>, Known<Deployment>);
 
 impl std::fmt::Debug for Observed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -188,12 +188,13 @@ impl Observed {
     fn count(&self, now: Timestamp) -> Counts {
         let mut counts = Counts::default();
         for (tickets, records) in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            for ticket in tickets.state() {
+            for ticket in tickets.all() {
                 if let Some(status) = &ticket.status {
                     counts.add(&ticket, status, now);
                 }
             }
-            counts.in_flight += i64::try_from(records.state_filter(|r| !finished(r)).len()).unwrap_or(i64::MAX);
+            let in_flight = records.all().iter().filter(|r| !finished(r)).count();
+            counts.in_flight += i64::try_from(in_flight).unwrap_or(i64::MAX);
         }
         counts
     }

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use jiff::Timestamp;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Reporter;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
@@ -21,7 +21,9 @@ use super::checkups::Checkups;
 use super::error::Error;
 use super::events::Publisher;
 use super::fresh::Fresh;
+use super::guarded::Guarded;
 use super::io::{Reply, read};
+use super::known::Known;
 use super::pods::PodWatches;
 use super::workload_watches::WorkloadWatches;
 use super::workloads::{self, RollingWorkloads};
@@ -30,17 +32,16 @@ use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::decide::check::Limits;
-use crate::decide::lineage::{Lineage, Since};
+use crate::decide::facets::Facet;
+use crate::decide::kept::Kept;
+use crate::decide::lineage::{self, Since};
 use crate::decide::preflight::Holder;
-use crate::decide::record::{is_ticket_of, observes};
+use crate::decide::record::{Unwritten, is_ticket_of, observes};
 use crate::operator::metrics::Metrics;
 use crate::workload::view::WorkloadView;
 
 /// Waits nobody can watch: looked at again after 10 s, then ever less often, every 5 min at last.
 const RECHECK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
-
-/// Longest time a request of a process that ended may still be under way.
-const UNDER_WAY: SignedDuration = SignedDuration::from_secs(60);
 
 /// After an error: tried again after half a second, every minute at last.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -56,9 +57,9 @@ pub struct Context {
     /// Finished records kept for each workload.
     pub history_limit: usize,
     /// Tickets, cached.
-    pub tickets: Store<Ticket>,
+    pub tickets: Known<Ticket>,
     /// Records, cached.
-    pub records: Store<Deployment>,
+    pub records: Known<Deployment>,
     /// Workloads with a rollout in flight, cached.
     pub workloads: RollingWorkloads,
     /// Told when an Argo Rollout was read: Argo Rollouts may have been installed after this process started.
@@ -75,10 +76,7 @@ pub struct Context {
     pub fresh_records: Fresh<Deployment>,
     /// Reads of a workload made for a record that was just created, so that its first step need not read again.
     handoff: Mutex<HashMap<(String, String), (WorkloadView, Holder)>>,
-    /// Of records that have not written: whether it is certain that none of their writes had an effect.
-    unwritten: Mutex<HashMap<(String, String), bool>>,
-    /// Which record wrote after which.
-    lineage: Mutex<Lineage>,
+    unwritten: Mutex<Unwritten>,
     /// Versions of workloads after own writes, while they are watched.
     written: Mutex<HashMap<Workload, u64>>,
     /// Pods of rollouts that take their time.
@@ -124,9 +122,9 @@ pub struct Parts {
     /// See [`Context::crd_too_old`].
     pub crd_too_old: Arc<AtomicBool>,
     /// See [`Context::tickets`].
-    pub tickets: Store<Ticket>,
+    pub tickets: Known<Ticket>,
     /// See [`Context::records`].
-    pub records: Store<Deployment>,
+    pub records: Known<Deployment>,
     /// See [`Context::workloads`].
     pub workloads: RollingWorkloads,
     /// See [`Context::pods`].
@@ -159,7 +157,6 @@ impl Context {
             fresh_records: Fresh::default(),
             handoff: Mutex::default(),
             unwritten: Mutex::default(),
-            lineage: Mutex::default(),
             written: Mutex::default(),
             pods: parts.pods,
             checks: parts.checks,
@@ -175,14 +172,12 @@ impl Context {
 
     /// The ticket as last known.
     pub fn ticket(&self, namespace: &str, name: &str) -> Option<Arc<Ticket>> {
-        let cached = self.tickets.get(&ObjectRef::new(name).within(namespace));
-        self.fresh_tickets.newest(namespace, name, cached)
+        self.fresh_tickets.newest(namespace, name, self.tickets.get(namespace, name))
     }
 
     /// The record as last known.
     pub fn record(&self, namespace: &str, name: &str) -> Option<Arc<Deployment>> {
-        let cached = self.records.get(&ObjectRef::new(name).within(namespace));
-        self.fresh_records.newest(namespace, name, cached)
+        self.fresh_records.newest(namespace, name, self.records.get(namespace, name))
     }
 
     /// The workload as last watched, while a rollout is in flight.
@@ -211,16 +206,15 @@ impl Context {
     /// If the API server does not answer.
     pub async fn read_again<K>(&self, fresh: &Fresh<K>, cached: &Arc<K>) -> Result<Option<Arc<K>>, Error>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Kept + Clone + Debug + DeserializeOwned,
     {
-        let api = Api::<DeserializeGuard<K>>::namespaced(self.client.clone(), &cached.namespace().unwrap_or_default());
+        let api = Api::<Guarded<K>>::namespaced(self.client.clone(), &cached.namespace().unwrap_or_default());
         match read("read again what is in flight", api, &cached.name_any()).await? {
             Reply::Ok(live) => {
-                let live = Arc::new(live);
                 if live.resource_version() != cached.resource_version() {
-                    fresh.wrote(Some(cached), live.clone());
+                    fresh.wrote(Some(cached), &live);
                 }
-                Ok(Some(live))
+                Ok(Some(Arc::new(live)))
             }
             Reply::NotFound => Ok(None),
             Reply::Refused(why) => Err(Error::refused("read again what is in flight", why)),
@@ -321,39 +315,15 @@ impl Context {
         handoff.remove(&handoff_key(record))
     }
 
-    /// Remembers whether it is certain that nothing was written in the record's name.
-    pub fn note_unwritten(&self, record: &Deployment, certain: bool) {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).insert(handoff_key(record), certain);
-    }
-
-    /// Whether it is certain that nothing was written in the record's name. A record from before this process may have been written by
-    /// another one whose request is still under way, unless it is old.
-    pub fn is_unwritten(&self, record: &Deployment) -> bool {
-        let known = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).get(&handoff_key(record)).copied();
-        known.unwrap_or_default()
-    }
-
-    /// The same before a write that is about to be tried: until its answer is here, nobody knows.
-    pub fn was_unwritten(&self, record: &Deployment) -> bool {
-        let mut known = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.insert(handoff_key(record), false);
-        let age = record.creation_timestamp().map(|t| Self::now().duration_since(t.0));
-        before.unwrap_or_else(|| age.is_some_and(|age| age > UNDER_WAY))
-    }
-
-    /// Forgets that.
-    pub fn forget_unwritten(&self, record: &Deployment) {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).remove(&handoff_key(record));
-    }
-
-    /// Takes in which record the record came after.
-    pub fn note_lineage(&self, record: &Deployment) {
-        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).note(record);
+    /// What this process knows of writes in the names of records.
+    pub fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What came after the record.
     pub fn since(&self, record: &Deployment) -> Option<Since> {
-        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).since(record)
+        let namespace = record.namespace().unwrap_or_default();
+        lineage::since(record, |name| self.records.about(&Facet::After(namespace.clone(), name.to_owned())))
     }
 
     /// Remembers an own write of a workload.
@@ -385,8 +355,7 @@ impl Context {
     pub fn forget_record(&self, record: &Deployment) {
         let (namespace, name) = handoff_key(record);
         self.fresh_records.deleted(record);
-        self.lineage.lock().unwrap_or_else(PoisonError::into_inner).forget(record);
-        self.forget_unwritten(record);
+        self.unwritten().forget(record);
         self.take_handoff(record);
         self.pods.stop(&ObjectRef::from_obj(record));
         self.checks.stop(&ObjectRef::from_obj(record));

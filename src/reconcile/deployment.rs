@@ -15,12 +15,12 @@ use super::io::{Reply, call, read};
 use super::{STEPS_MAX, status, workloads};
 use crate::api::condition::find_condition;
 use crate::api::deployment::{Action as Take, Deployment, DeploymentStatus};
-use crate::api::ticket::Ticket;
 use crate::api::workload_ref::ContainerImage;
+use crate::decide::facets::Facet;
 use crate::decide::notices::Notice;
 use crate::decide::preflight::{Holder, finished};
 use crate::decide::record::{
-    Answer, Looked, Phase, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority, decide, is_stopped, observes, phase,
+    Patched, Phase, Purpose, RecordReply, RecordStep, RecordWorld, WorkloadRead, WorkloadSeen, decide, is_stopped, observes, phase,
 };
 use crate::decide::{condition_reason, evidence, reason};
 use crate::workload::argo_rollout::ABORTED_BY_PERSON;
@@ -50,17 +50,18 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
     let mut pass = Pass { ctx: &ctx, world: gather(&ctx, &record, &key), namespace, name, key };
     if checkup {
         pass.world.workload = WorkloadSeen::Unread;
-        pass.read_ticket().await?;
+        let ticket = pass.read_ticket().await?;
+        pass.world.learn(ticket);
     }
     for _ in 0..STEPS_MAX {
-        match decide(&pass.world) {
+        let reply = match decide(&pass.world) {
             RecordStep::ReadTicket => pass.read_ticket().await?,
             RecordStep::ReadWorkload => pass.read_workload().await?,
             RecordStep::ReadPods => pass.read_pods().await?,
             RecordStep::ReadReplicaSet(name) => pass.read_replica_set(&name).await?,
             RecordStep::ReadPodWarning(pod) => pass.read_pod_warning(&pod).await?,
             RecordStep::RecallContents => pass.recall_contents(),
-            RecordStep::DeleteRecord(record) => pass.delete_record(&record).await?,
+            RecordStep::DeleteRecord(record) => pass.delete_record(&record).await,
             RecordStep::DeletePod(pod) => pass.delete_pod(&pod).await?,
             RecordStep::Patch { purpose, patch } => pass.patch(purpose, *patch).await?,
             RecordStep::WriteStatus(status) => pass.write_status(*status).await?,
@@ -72,7 +73,8 @@ pub async fn reconcile(cached: Arc<Deployment>, ctx: Arc<Context>) -> Result<Act
                 let checkup = ctx.checkups.next(&key, !finished(&pass.world.record));
                 return Ok(ctx.next_pass(&key, pass.world.record.metadata.generation, until, recheck, checkup));
             }
-        }
+        };
+        pass.world.learn(reply);
         pass.world.now = Context::now();
     }
     Err(Error::TooManySteps)
@@ -90,7 +92,7 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
     // Made by this process just now. One that was made again may have written before.
     let traces = |view: &WorkloadView| view.marker().is_some_and(|m| m.record == record.name_any());
     if handoff.as_ref().is_some_and(|(view, _)| !traces(view)) {
-        ctx.note_unwritten(record, true);
+        ctx.unwritten().made(record);
     }
     let (workload, holder) = match handoff {
         Some((view, holder)) => (WorkloadSeen::Live(Box::new(view)), holder),
@@ -102,20 +104,12 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
         },
     };
     RecordWorld {
-        record: (**record).clone(),
-        authority: authority(ticket.as_deref(), record, false),
         workload,
         holder,
         pods: ctx.pods.get(key),
         checks: ctx.checks.get(key, phase(record)),
-        newest: Looked::NotYet,
-        pod_warning: Looked::NotYet,
-        contents: None,
-        surplus: Vec::new(),
-        answer: None,
-        unwritten: ctx.is_unwritten(record),
-        relabelled: false,
-        now: Context::now(),
+        unwritten: ctx.unwritten().is_certain(record),
+        ..RecordWorld::of((**record).clone(), ticket.as_deref(), Context::now())
     }
 }
 
@@ -132,85 +126,80 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    async fn read_ticket(&mut self) -> Result<(), Error> {
+    async fn read_ticket(&self) -> Result<RecordReply, Error> {
         let api = Api::namespaced(self.ctx.client.clone(), &self.namespace);
-        let ticket: Option<Ticket> = match read("read the ticket", api, &self.world.record.spec.ticket.name).await? {
-            Reply::Ok(ticket) => Some(ticket),
-            Reply::NotFound => None,
-            Reply::Refused(why) => return Err(Error::refused("read the ticket", why)),
-        };
-        self.world.authority = authority(ticket.as_ref(), &self.world.record, true);
-        Ok(())
+        match read("read the ticket", api, &self.world.record.spec.ticket.name).await? {
+            Reply::Ok(ticket) => Ok(RecordReply::Ticket(Some(Box::new(ticket)))),
+            Reply::NotFound => Ok(RecordReply::Ticket(None)),
+            Reply::Refused(why) => Err(Error::refused("read the ticket", why)),
+        }
     }
 
-    async fn read_workload(&mut self) -> Result<(), Error> {
-        self.world.newest = Looked::NotYet;
-        self.world.workload = match self.ctx.read_workload(&self.world.record.spec.workload).await? {
-            Reply::Ok((view, holder)) => {
-                self.world.holder = holder;
-                WorkloadSeen::Live(Box::new(view))
-            }
-            Reply::NotFound => WorkloadSeen::Missing,
-            Reply::Refused(why) => WorkloadSeen::Unreadable(why),
-        };
-        Ok(())
+    async fn read_workload(&self) -> Result<RecordReply, Error> {
+        Ok(RecordReply::Workload(self.look_at_workload().await?))
+    }
+
+    async fn look_at_workload(&self) -> Result<WorkloadRead, Error> {
+        Ok(match self.ctx.read_workload(&self.world.record.spec.workload).await? {
+            Reply::Ok((view, holder)) => WorkloadRead::Found(Box::new(view), holder),
+            Reply::NotFound => WorkloadRead::Missing,
+            Reply::Refused(why) => WorkloadRead::Refused(why),
+        })
     }
 
     /// One list, so that the record says what really runs. A rollout is not failed because nobody may read its pods.
-    async fn read_pods(&mut self) -> Result<(), Error> {
+    async fn read_pods(&self) -> Result<RecordReply, Error> {
         let namespace = &self.world.record.spec.workload.namespace;
         let api: Api<Pod> = Api::namespaced(self.ctx.client.clone(), namespace);
         let params = ListParams::default().labels(&self.selector());
-        self.world.pods = Some(match call("list the pods", api.list(&params)).await? {
+        Ok(RecordReply::Pods(match call("list the pods", api.list(&params)).await? {
             Reply::Ok(pods) => pods.iter().map(PodView::from).collect(),
             _ => Vec::new(),
-        });
-        Ok(())
+        }))
     }
 
-    async fn read_replica_set(&mut self, name: &str) -> Result<(), Error> {
+    async fn read_replica_set(&self, name: &str) -> Result<RecordReply, Error> {
         let namespace = &self.world.record.spec.workload.namespace;
-        self.world.newest = workloads::read_replica_set(&self.ctx.client, namespace, name).await?;
-        Ok(())
+        Ok(RecordReply::ReplicaSet(workloads::read_replica_set(&self.ctx.client, namespace, name).await?))
     }
 
     /// The newest Warning about the pod. It only makes a message better, so whatever keeps it from being read is no error.
-    async fn read_pod_warning(&mut self, pod: &PodView) -> Result<(), Error> {
+    async fn read_pod_warning(&self, pod: &PodView) -> Result<RecordReply, Error> {
         let api: Api<Event> = Api::namespaced(self.ctx.client.clone(), &self.world.record.spec.workload.namespace);
         let params = ListParams::default().fields(&format!("involvedObject.uid={},type=Warning", pod.uid)).limit(EVENTS_MAX);
         let events = match call("list the pod's Events", api.list(&params)).await {
             Ok(Reply::Ok(events)) => events.items,
             _ => Vec::new(),
         };
-        self.world.pod_warning = pods::newest_warning(&events).into();
-        Ok(())
+        Ok(RecordReply::PodWarning(pods::newest_warning(&events)))
     }
 
-    fn recall_contents(&mut self) {
-        let namespace = Some(self.namespace.clone());
-        let known = self.ctx.records.state_filter(|r| r.namespace() == namespace && finished(r));
+    fn recall_contents(&self) -> RecordReply {
         let images = self.world.record.status.as_ref().map(|s| s.admitted_images.clone()).unwrap_or_default();
-        self.world.contents = Some(evidence::contents(known.iter().map(|r| &**r), &images));
+        let ran = |image: &ContainerImage| self.ctx.records.about(&Facet::Content(self.namespace.clone(), image.image.clone()));
+        let known: Vec<_> = images.iter().flat_map(ran).collect();
+        RecordReply::Contents(evidence::contents(known.iter().map(|r| &**r), &images))
     }
 
     /// What need not be kept, now that this record has ended.
-    fn surplus(&self) -> Vec<Deployment> {
-        let (record, namespace) = (&self.world.record, Some(self.namespace.clone()));
-        let others = self.ctx.records.state_filter(|r| {
-            r.namespace() == namespace && r.spec.workload == record.spec.workload && r.metadata.uid != record.metadata.uid
-        });
-        let records: Vec<_> = others.iter().map(|r| &**r).chain([record]).collect();
-        let tickets = self.ctx.tickets.state_filter(|t| t.namespace() == namespace);
+    fn surplus(&self, record: &Deployment) -> Vec<Deployment> {
+        let (ctx, namespace) = (self.ctx, &self.namespace);
+        let of_workload = ctx.records.about(&Facet::Workload(record.spec.workload.clone()));
+        let others = of_workload.iter().filter(|r| r.metadata.namespace == record.metadata.namespace);
+        let others = others.filter(|r| r.metadata.uid != record.metadata.uid);
+        let records: Vec<_> = others.map(|r| &**r).chain([record]).collect();
+        let own = records.iter().filter_map(|r| ctx.tickets.get(namespace, &r.spec.ticket.name));
+        let uses = |r: &&Deployment| ctx.tickets.about(&Facet::Uses(namespace.clone(), r.name_any()));
+        let tickets: Vec<_> = own.chain(records.iter().flat_map(uses)).collect();
         let tickets: Vec<_> = tickets.iter().map(|t| &**t).collect();
-        evidence::surplus(&records, &tickets, self.ctx.history_limit, self.world.now)
+        evidence::surplus(&records, &tickets, ctx.history_limit, self.world.now)
     }
 
     /// Deletes a record that need not be kept. Evidence that stays too long does no harm, so one that cannot be deleted now is left to
     /// the next rollout.
-    async fn delete_record(&mut self, record: &Deployment) -> Result<(), Error> {
+    async fn delete_record(&self, record: &Deployment) -> RecordReply {
         let api: Api<Deployment> = Api::namespaced(self.ctx.client.clone(), &self.namespace);
         let name = record.name_any();
-        self.world.surplus.retain(|r| r.metadata.uid != record.metadata.uid);
         let preconditions = Preconditions { uid: record.uid(), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match call("delete an old record", api.delete(&name, &params)).await {
@@ -219,73 +208,61 @@ impl Pass<'_> {
             Ok(Reply::Refused(why)) => tracing::warn!(record = name, why, "an old record cannot be deleted"),
             Err(error) => tracing::warn!(record = name, %error, "deleting an old record failed"),
         }
-        Ok(())
+        RecordReply::RecordDeleted(record.uid())
     }
 
     /// Deletes a pod as it was looked at: one that has become ready meanwhile stays.
-    async fn delete_pod(&mut self, pod: &PodView) -> Result<(), Error> {
+    async fn delete_pod(&self, pod: &PodView) -> Result<RecordReply, Error> {
         let namespace = &self.world.record.spec.workload.namespace;
         let api: Api<Pod> = Api::namespaced(self.ctx.client.clone(), namespace);
         let preconditions = Preconditions { uid: Some(pod.uid.clone()), resource_version: Some(pod.version.clone()) };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match call("delete the pod", api.delete(&pod.name, &params)).await? {
-            Reply::Refused(why) => {
-                self.world.answer = Some(Answer::Refused(why));
-                return Ok(());
-            }
+            Reply::Refused(why) => return Ok(RecordReply::PodKept(why)),
             Reply::Ok(_) => self.audit("PodDeleted", &pod.name),
             Reply::NotFound => {}
         }
-        self.world.pods.iter_mut().flatten().filter(|p| p.uid == pod.uid).for_each(|p| p.terminating = true);
         self.ctx.pods.deleted(&self.key, &pod.uid);
-        Ok(())
+        Ok(RecordReply::PodDeleted(pod.uid.clone()))
     }
 
-    async fn patch(&mut self, purpose: Purpose, patch: json_patch::Patch) -> Result<(), Error> {
-        let workload = self.world.record.spec.workload.clone();
+    async fn patch(&self, purpose: Purpose, patch: json_patch::Patch) -> Result<RecordReply, Error> {
+        let record = &self.world.record;
         let dry_run = purpose == Purpose::DryRun;
         let forward = purpose == Purpose::Forward;
-        self.world.relabelled |= purpose == Purpose::Relabel;
-        let unwritten_before = forward && self.ctx.was_unwritten(&self.world.record);
-        self.world.unwritten &= !forward;
-        let reply = workloads::patch(&self.ctx.client, &workload, patch, dry_run).await?;
-        if unwritten_before && !matches!(reply, Reply::Ok(_)) {
-            self.world.unwritten = true;
-            self.ctx.note_unwritten(&self.world.record, true);
+        let certain_before = forward && self.ctx.unwritten().trying(record, self.world.now);
+        let reply = workloads::patch(&self.ctx.client, &record.spec.workload, patch, dry_run).await?;
+        if certain_before && !matches!(reply, Reply::Ok(_)) {
+            self.ctx.unwritten().refused(record);
         }
-        match reply {
-            Reply::Ok(_) if dry_run => self.world.answer = Some(Answer::WouldAccept),
+        let outcome = match reply {
+            Reply::Ok(_) if dry_run => Patched::WouldBeDone,
             Reply::Ok(view) => {
                 self.audit(&format!("Workload{purpose:?}"), &audit::images(self.images_of(purpose)));
-                let uid = view.uid.clone();
                 self.ctx.wrote_workload(&view);
-                self.world.workload = WorkloadSeen::Live(Box::new(view));
-                self.report_patch(purpose, &uid);
+                self.report_patch(purpose, &view);
+                Patched::Done(Box::new(view))
             }
-            Reply::NotFound => self.world.workload = WorkloadSeen::Missing,
-            Reply::Refused(why) => {
-                self.world.answer = Some(Answer::Refused(why));
-                self.read_workload().await?;
-            }
-        }
-        Ok(())
+            Reply::NotFound => Patched::Missing,
+            Reply::Refused(why) => Patched::Refused(why, self.look_at_workload().await?),
+        };
+        let unwritten = if forward { self.ctx.unwritten().is_certain(record) } else { self.world.unwritten };
+        Ok(RecordReply::Patched { purpose, outcome, unwritten })
     }
 
-    async fn write_status(&mut self, status: DeploymentStatus) -> Result<(), Error> {
-        let before = self.world.record.clone();
+    async fn write_status(&self, status: DeploymentStatus) -> Result<RecordReply, Error> {
+        let before = &self.world.record;
         let sent = Deployment { status: Some(status), ..before.clone() };
         let kind =
             status::Kind { action: "write the record's status", crd: "deployments.trackdown.dev", fresh: &self.ctx.fresh_records };
-        self.world.record = status::write(self.ctx, &kind, &before, &sent).await?;
-        if phase(&before) != phase(&self.world.record) {
-            self.world.checks = None;
+        let record = status::write(self.ctx, &kind, before, &sent).await?;
+        let mut surplus = Vec::new();
+        if finished(&record) {
+            self.ctx.unwritten().forget(&record);
+            surplus = self.surplus(&record);
+            self.report_end(&record);
         }
-        if finished(&self.world.record) {
-            self.ctx.forget_unwritten(&self.world.record);
-            self.world.surplus = self.surplus();
-            self.report_end();
-        }
-        Ok(())
+        Ok(RecordReply::StatusWritten { record: Box::new(record), surplus })
     }
 
     fn watch_pods(&self, wanted: bool) {
@@ -330,7 +307,7 @@ impl Pass<'_> {
         }
     }
 
-    fn report_patch(&self, purpose: Purpose, uid: &str) {
+    fn report_patch(&self, purpose: Purpose, after: &WorkloadView) {
         let spec = &self.world.record.spec;
         let images = audit::images(self.images_of(purpose));
         let (id, attempt) = (&spec.ticket.id, spec.attempt);
@@ -338,7 +315,7 @@ impl Pass<'_> {
             Purpose::Forward if spec.action == Take::Rollback => {
                 (true, "ImageRolledBack", format!("deployment of ticket {id} taken back: {images} put back"))
             }
-            Purpose::Forward => (false, "ImageSet", format!("ticket {id} set {images}{}", self.old_manifest())),
+            Purpose::Forward => (false, "ImageSet", format!("ticket {id} set {images}{}", old_manifest(after))),
             Purpose::Rollback => {
                 let cause = self.world.record.status.as_ref().and_then(|s| s.root_cause.as_ref());
                 let how = match cause.filter(|c| is_stopped(c)) {
@@ -352,22 +329,13 @@ impl Pass<'_> {
         };
         let note = format!("{text} (tdep/{})", self.name);
         let notice = Notice { warning, reason: reason.to_owned(), note, record: Some(self.name.clone()) };
-        self.ctx.events.about_workload(&spec.workload, uid, notice);
+        self.ctx.events.about_workload(&spec.workload, &after.uid, notice);
     }
 
-    /// What brings the old image back without anybody meaning it.
-    fn old_manifest(&self) -> &'static str {
-        match self.view().map(|v| &v.owner) {
-            Some(ImageOwner::Kubectl) => "; applying the workload's old manifest again brings the old image back",
-            Some(ImageOwner::Helm(_)) => "; a helm upgrade with the old values brings the old image back",
-            _ => "",
-        }
-    }
-
-    fn report_end(&self) {
-        let (result, message) = condition_reason(&self.world.record).unwrap_or_default();
+    fn report_end(&self, record: &Deployment) {
+        let (result, message) = condition_reason(record).unwrap_or_default();
         self.audit("AttemptEnded", &format!("{result}: {message}"));
-        let status = self.world.record.status.as_ref();
+        let status = record.status.as_ref();
         let seconds = status.and_then(|s| {
             let (from, to) = (s.patched_time.as_ref()?, s.completion_time.as_ref()?);
             Some(to.0.duration_since(from.0).as_secs_f64())
@@ -396,5 +364,14 @@ impl Pass<'_> {
             workload: &spec.workload.to_string(),
             detail,
         });
+    }
+}
+
+/// What brings the old image back without anybody meaning it.
+fn old_manifest(view: &WorkloadView) -> &'static str {
+    match &view.owner {
+        ImageOwner::Kubectl => "; applying the workload's old manifest again brings the old image back",
+        ImageOwner::Helm(_) => "; a helm upgrade with the old values brings the old image back",
+        _ => "",
     }
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use kube::{Resource, ResourceExt};
 
+use crate::decide::kept::Kept;
+
 /// The newest version of each object this process wrote, kept until the cache has moved past what was written on. So a pass right
 /// after a write does not decide on the state before it, without a comparison of resource versions: a write with an optimistic
 /// lock has exactly one predecessor.
@@ -36,18 +38,23 @@ impl<K> Default for Fresh<K> {
 
 impl<K: Resource> Fresh<K> {
     /// Remembers `object`, which was written on top of `before` (absent: created).
-    pub fn wrote(&self, before: Option<&K>, object: Arc<K>) {
+    pub fn wrote(&self, before: Option<&K>, object: &K)
+    where
+        K: Kept + Clone,
+    {
         let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
         if object.uid().is_some_and(|uid| deleted.contains_key(&uid)) {
             return;
         }
         drop(deleted);
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = written.remove(&key(&*object));
+        let known = written.remove(&key(object));
         let created = before.is_none() || known.as_ref().is_some_and(|w| w.created);
         let mut outdated = known.map(|w| w.outdated).unwrap_or_default();
         outdated.extend(before.and_then(ResourceExt::resource_version));
-        written.insert(key(&*object), Written { created, outdated, object });
+        let mut kept = object.clone();
+        kept.keep_what_counts();
+        written.insert(key(object), Written { created, outdated, object: Arc::new(kept) });
     }
 
     /// The newer of the cached object and what was written.
@@ -93,6 +100,10 @@ mod tests {
 
     use super::*;
 
+    impl Kept for ConfigMap {
+        fn keep_what_counts(&mut self) {}
+    }
+
     fn object(uid: &str, version: &str) -> Arc<ConfigMap> {
         let metadata = ObjectMeta {
             name: Some("a".into()),
@@ -109,9 +120,9 @@ mod tests {
         let fresh = Fresh::default();
         let (first, second, third) = (object("u", "1"), object("u", "2"), object("u", "3"));
         let version = |seen: Option<Arc<ConfigMap>>| seen.and_then(|o| o.resource_version());
-        fresh.wrote(None, first.clone());
+        fresh.wrote(None, &*first);
         assert_eq!(version(fresh.newest("shop", "a", None)).as_deref(), Some("1"), "the cache does not have it yet");
-        fresh.wrote(Some(&first), second.clone());
+        fresh.wrote(Some(&first), &*second);
         assert_eq!(version(fresh.newest("shop", "a", Some(first))).as_deref(), Some("2"));
         assert_eq!(version(fresh.newest("shop", "a", Some(third.clone()))).as_deref(), Some("3"));
         assert_eq!(version(fresh.newest("shop", "a", None)), None, "and is forgotten then");
@@ -122,9 +133,9 @@ mod tests {
     fn an_answer_after_the_deletion_brings_nothing_back() {
         let fresh = Fresh::default();
         fresh.deleted(&*object("u", "2"));
-        fresh.wrote(None, object("u", "1"));
+        fresh.wrote(None, &*object("u", "1"));
         assert!(fresh.newest("shop", "a", None).is_none());
-        fresh.wrote(None, object("another", "3"));
+        fresh.wrote(None, &*object("another", "3"));
         assert!(fresh.newest("shop", "a", None).is_some(), "one of the same name that was made after it does");
     }
 }

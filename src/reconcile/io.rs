@@ -4,11 +4,11 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
-use kube::core::DeserializeGuard;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
+use super::guarded::Guarded;
 
 /// Longest wait for an answer. The client itself never retries (see [`crate::operator::client`]), so an answer is about one try.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
@@ -51,13 +51,13 @@ pub async fn call<T>(action: &'static str, call: impl Future<Output = kube::Resu
 ///
 /// # Errors
 /// As [`call`].
-pub async fn read<K>(action: &'static str, api: Api<DeserializeGuard<K>>, name: &str) -> Result<Reply<K>, Error>
+pub async fn read<K>(action: &'static str, api: Api<Guarded<K>>, name: &str) -> Result<Reply<K>, Error>
 where
     K: Resource + Clone + Debug + DeserializeOwned,
 {
     Ok(match call(action, api.get(name)).await? {
-        Reply::Ok(DeserializeGuard(Ok(object))) => Reply::Ok(object),
-        Reply::Ok(DeserializeGuard(Err(bad))) => Reply::Refused(format!("this version of Trackdown cannot read it: {}", bad.error)),
+        Reply::Ok(Guarded(Ok(object))) => Reply::Ok(object),
+        Reply::Ok(Guarded(Err(bad))) => Reply::Refused(format!("this version of Trackdown cannot read it: {}", bad.error)),
         Reply::NotFound => Reply::NotFound,
         Reply::Refused(why) => Reply::Refused(why),
     })

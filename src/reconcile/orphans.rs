@@ -6,15 +6,17 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use kube::api::ListParams;
-use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
 
 use super::context::Context;
 use super::error::Error;
+use super::guarded::Guarded;
 use super::io::{Reply, call};
 use super::workloads;
 use crate::api::deployment::Deployment;
+use crate::api::ticket::Ticket;
 use crate::api::workload_ref::Workload;
+use crate::decide::facets::Facet;
 use crate::decide::record::orphan;
 use crate::workload::view::WorkloadView;
 
@@ -40,20 +42,20 @@ async fn look(ctx: &Context, workload: &Workload) -> Result<(), Error> {
     let held = |view: &WorkloadView, record: &Deployment| {
         record.spec.workload == *workload && orphan::is_held_by(view, &record.name_any())
     };
-    if !ctx.records.state_filter(|r| held(&cached, r)).is_empty() {
+    if ctx.records.about(&Facet::Workload(workload.clone())).iter().any(|r| held(&cached, r)) {
         return Ok(());
     }
     let Reply::Ok((view, _)) = ctx.read_workload(workload).await? else { return Ok(()) };
-    let api: Api<DeserializeGuard<Deployment>> = Api::namespaced(ctx.client.clone(), &workload.namespace);
+    let api: Api<Guarded<Deployment>> = Api::namespaced(ctx.client.clone(), &workload.namespace);
     let of_workload = ListParams::default().fields(&format!("spec.workload.name={}", workload.name));
     match call("list the workload's records", api.list(&of_workload)).await? {
         // One that cannot be read may be the one that holds it.
         Reply::Ok(records) if records.items.iter().all(|r| r.0.as_ref().is_ok_and(|r| !held(&view, r))) => {}
         _ => return Ok(()),
     }
-    let namespace = Some(&workload.namespace);
-    let tickets = ctx.tickets.state_filter(|t| t.metadata.namespace.as_ref() == namespace);
-    if let Some(patch) = orphan::release(&view, tickets.iter().map(|t| &**t)) {
+    let in_namespace = |t: &&Arc<Ticket>| t.metadata.namespace.as_ref() == Some(&workload.namespace);
+    let tickets = ctx.tickets.all();
+    if let Some(patch) = orphan::release(&view, tickets.iter().filter(in_namespace).map(|t| &**t)) {
         tracing::info!(%workload, "let go: the record that had it in hand was deleted");
         // Refused: somebody else has changed it, and it is looked at again then.
         let _ = workloads::patch(&ctx.client, workload, patch, false).await?;

@@ -1,15 +1,16 @@
-//! Which objects have to be looked at again when one changes. Pure.
+//! Which objects have to be looked at again when one changes. Pure, and never dearer than what is concerned.
 
 use kube::ResourceExt;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 
+use super::known::Known;
 use crate::api::deployment::Deployment;
-use crate::api::ticket::{Ticket, TicketState};
+use crate::api::ticket::Ticket;
 use crate::api::workload_ref::Workload;
-use crate::decide::gates::wants_workload;
+use crate::decide::facets::{Facet, is_ready, takes_back};
 use crate::decide::lineage;
 use crate::decide::preflight::finished;
-use crate::decide::record::{is_ticket_of, orphan};
+use crate::decide::record::orphan;
 use crate::decide::request;
 use crate::workload::view::WorkloadView;
 
@@ -26,22 +27,14 @@ pub struct Wake {
 
 /// A ticket changed: itself, the tickets that depend on it or wait for the same workload, and its records.
 #[must_use]
-pub fn ticket_changed(ticket: &Ticket, tickets: &Store<Ticket>, records: &Store<Deployment>) -> Wake {
-    let namespace = ticket.namespace();
-    let name = ticket.name_any();
-    let waited_for = format!("ticket/{name}");
-    let waits = |t: &Ticket| t.status.as_ref().and_then(|s| s.waiting.as_ref()?.on.as_deref()) == Some(&waited_for);
-    let wanted: Vec<_> = request::workloads(ticket).collect();
-    let concerned = tickets.state_filter(|t| {
-        t.namespace() == namespace
-            && (t.name_any() == name
-                || t.spec.depends_on.contains(&name)
-                || waits(t)
-                || (is_ready(t) && wanted.iter().any(|w| wants_workload(t, w))))
-    });
-    let own = records.state_filter(|r| is_ticket_of(ticket, r) && !finished(r));
+pub fn ticket_changed(ticket: &Ticket, tickets: &Known<Ticket>, records: &Known<Deployment>) -> Wake {
+    let namespace = ticket.namespace().unwrap_or_default();
+    let awaiting = tickets.about(&Facet::Awaits(namespace, ticket.name_any()));
+    let beside = request::workloads(ticket).flat_map(|w| tickets.about(&Facet::Workload(w))).filter(|t| is_ready(t));
+    let own = records.about(&Facet::InFlight(ticket.uid().unwrap_or_default()));
+    let others = awaiting.into_iter().chain(beside).map(|t| ObjectRef::from_obj(&*t));
     Wake {
-        tickets: concerned.iter().map(|t| ObjectRef::from_obj(&**t)).collect(),
+        tickets: [ObjectRef::from_obj(ticket)].into_iter().chain(others).collect(),
         records: own.iter().map(|r| ObjectRef::from_obj(&**r)).collect(),
         ..Wake::default()
     }
@@ -49,7 +42,7 @@ pub fn ticket_changed(ticket: &Ticket, tickets: &Store<Ticket>, records: &Store<
 
 /// A record changed: itself, its ticket, the tickets that wait for its workload, and those whose images it has replaced for good.
 #[must_use]
-pub fn record_changed(record: &Deployment, tickets: &Store<Ticket>, records: &Store<Deployment>) -> Wake {
+pub fn record_changed(record: &Deployment, tickets: &Known<Ticket>, records: &Known<Deployment>) -> Wake {
     let ticket = ObjectRef::new(&record.spec.ticket.name).within(&record.namespace().unwrap_or_default());
     let waiting = if finished(record) { waiting_for(&record.spec.workload, tickets) } else { Vec::new() };
     let replaced = if lineage::stays(record) { replaced_by(record, records) } else { Vec::new() };
@@ -62,9 +55,9 @@ const BACK_MAX: usize = 64;
 
 /// The tickets of the records before this one, back to one of another ticket that had brought images to stay: a rollback brings those
 /// back.
-fn replaced_by(record: &Deployment, records: &Store<Deployment>) -> Vec<ObjectRef<Ticket>> {
+fn replaced_by(record: &Deployment, records: &Known<Deployment>) -> Vec<ObjectRef<Ticket>> {
     let namespace = record.namespace().unwrap_or_default();
-    let find = |name: String| records.get(&ObjectRef::new(&name).within(&namespace));
+    let find = |name: String| records.get(&namespace, &name);
     let mut found = Vec::new();
     let mut before = lineage::before(record).and_then(find);
     while let Some(earlier) = before.take_if(|_| found.len() < BACK_MAX) {
@@ -78,7 +71,7 @@ fn replaced_by(record: &Deployment, records: &Store<Deployment>) -> Vec<ObjectRe
 /// A record is gone: whoever waited for it goes on, and what it had in hand is looked at. `rolling`: its workload, if a rollout is in
 /// flight there.
 #[must_use]
-pub fn record_deleted(record: &Deployment, tickets: &Store<Ticket>, rolling: Option<&WorkloadView>) -> Wake {
+pub fn record_deleted(record: &Deployment, tickets: &Known<Ticket>, rolling: Option<&WorkloadView>) -> Wake {
     let ticket = ObjectRef::new(&record.spec.ticket.name).within(&record.namespace().unwrap_or_default());
     let waiting = waiting_for(&record.spec.workload, tickets);
     let left = rolling.filter(|view| orphan::is_held_by(view, &record.name_any()));
@@ -86,38 +79,48 @@ pub fn record_deleted(record: &Deployment, tickets: &Store<Ticket>, rolling: Opt
     Wake { tickets: waiting.into_iter().chain([ticket]).collect(), records: Vec::new(), orphans }
 }
 
-/// A workload with a rollout in flight changed: the record its marker names, and every record in flight for it, should the marker
-/// be gone.
+/// A workload with a rollout in flight changed: the record its marker names, the one that has it in hand, and every record in flight for
+/// it, should the marker be gone.
 #[must_use]
-pub fn workload_changed(view: &WorkloadView, records: &Store<Deployment>) -> Wake {
+pub fn workload_changed(view: &WorkloadView, records: &Known<Deployment>) -> Wake {
     let mut wake = Wake::default();
     if let Some(marker) = view.marker() {
         let record = ObjectRef::new(&marker.record).within(&marker.namespace);
         wake.records.push(record);
     }
-    let held = |r: &Deployment| r.spec.workload == view.workload && orphan::is_held_by(view, &r.name_any());
-    wake.orphans.extend((view.rolling.is_some() && records.find(held).is_none()).then(|| view.workload.clone()));
-    let in_flight = records.state_filter(|r| !finished(r) && r.spec.workload == view.workload);
-    wake.records.extend(in_flight.iter().map(|r| ObjectRef::from_obj(&**r)));
+    let of_workload = records.about(&Facet::Workload(view.workload.clone()));
+    let holds = |r: &Deployment| orphan::is_held_by(view, &r.name_any());
+    wake.orphans.extend((view.rolling.is_some() && !of_workload.iter().any(|r| holds(r))).then(|| view.workload.clone()));
+    let concerned = of_workload.iter().filter(|r| !finished(r) || holds(r));
+    wake.records.extend(concerned.map(|r| ObjectRef::from_obj(&**r)));
     wake
 }
 
 /// A workload lost its label or is gone: besides, the tickets that wait for it.
 #[must_use]
-pub fn workload_released(view: &WorkloadView, tickets: &Store<Ticket>, records: &Store<Deployment>) -> Wake {
+pub fn workload_released(view: &WorkloadView, tickets: &Known<Ticket>, records: &Known<Deployment>) -> Wake {
     Wake { tickets: waiting_for(&view.workload, tickets), ..workload_changed(view, records) }
 }
 
-fn waiting_for(workload: &Workload, tickets: &Store<Ticket>) -> Vec<ObjectRef<Ticket>> {
-    let waiting = tickets.state_filter(|t| (is_ready(t) || takes_back(t)) && wants_workload(t, workload));
-    waiting.iter().map(|t| ObjectRef::from_obj(&**t)).collect()
+/// After the first list: every ticket, and of the records those that have not ended, or whose workload was not let go.
+#[must_use]
+pub fn everything(tickets: &Known<Ticket>, records: &Known<Deployment>, rolling: &[WorkloadView]) -> Wake {
+    let mut wake = Wake { tickets: tickets.all().iter().map(|t| ObjectRef::from_obj(&**t)).collect(), ..Wake::default() };
+    wake.records.extend(records.all().iter().filter(|r| !finished(r)).map(|r| ObjectRef::from_obj(&**r)));
+    for view in rolling {
+        wake.records.extend(workload_changed(view, records).records);
+    }
+    wake
 }
 
-/// Whether a rollback is asked for that has not begun.
-fn takes_back(ticket: &Ticket) -> bool {
-    ticket.status.iter().flat_map(|s| &s.targets).any(|e| e.rollback.is_some() && e.result.is_none())
+/// The tickets that are to do something now: what the admission policies decide concerns no others.
+#[must_use]
+pub fn all_on_their_way(tickets: &Known<Ticket>) -> Wake {
+    let all = tickets.all();
+    let on_their_way = all.iter().filter(|t| is_ready(t) || takes_back(t));
+    Wake { tickets: on_their_way.map(|t| ObjectRef::from_obj(&**t)).collect(), ..Wake::default() }
 }
 
-fn is_ready(ticket: &Ticket) -> bool {
-    ticket.status.as_ref().and_then(|s| s.state) == Some(TicketState::ReadyForDeployment)
+fn waiting_for(workload: &Workload, tickets: &Known<Ticket>) -> Vec<ObjectRef<Ticket>> {
+    tickets.about(&Facet::Workload(workload.clone())).iter().map(|t| ObjectRef::from_obj(&**t)).collect()
 }

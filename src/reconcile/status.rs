@@ -1,7 +1,6 @@
 //! Writing a status: with an optimistic lock, and making sure that it stays.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use kube::api::PostParams;
 use kube::core::NamespaceResourceScope;
@@ -14,6 +13,7 @@ use super::error::Error;
 use super::fresh::Fresh;
 use super::io::{Reply, call};
 use crate::api::FIELD_MANAGER;
+use crate::decide::kept::Kept;
 
 /// What is written of a kind.
 pub struct Kind<'a, K> {
@@ -33,13 +33,16 @@ pub struct Kind<'a, K> {
 /// [`Error::Conflict`] if somebody else wrote the object, [`Error::CrdTooOld`] if the status does not stay, any failure of the call.
 pub async fn write<K>(ctx: &Context, kind: &Kind<'_, K>, before: &K, sent: &K) -> Result<K, Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Kept + Clone + Debug + DeserializeOwned + Serialize,
 {
     let (namespace, name) = (sent.namespace().unwrap_or_default(), sent.name_any());
     let action = kind.action;
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    let answer = match call(action, api.replace_status(&name, &params, sent)).await {
+    // The API server takes nothing but the status, and these as they are sent: a cache keeps only a part of them.
+    let mut body = sent.clone();
+    body.meta_mut().managed_fields = None;
+    let answer = match call(action, api.replace_status(&name, &params, &body)).await {
         Ok(Reply::Ok(answer)) => answer,
         Ok(Reply::Refused(why)) => return Err(Error::refused(action, why)),
         Ok(Reply::NotFound) | Err(Error::Conflict { .. }) => {
@@ -52,6 +55,6 @@ where
     if status(&answer) != status(sent) {
         return Err(ctx.stop_for_old_crd(kind.crd));
     }
-    kind.fresh.wrote(Some(before), Arc::new(answer.clone()));
+    kind.fresh.wrote(Some(before), &answer);
     Ok(answer)
 }

@@ -1,6 +1,6 @@
 //! Reconciles one ticket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -18,8 +18,9 @@ use crate::api::FIELD_MANAGER;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::{Ticket, TicketState, TicketStatus};
 use crate::api::workload_ref::{Workload, WorkloadKind};
+use crate::decide::facets::{Facet, is_ready};
 use crate::decide::lineage::Since;
-use crate::decide::ticket::{Probe, RecordSeen, TicketStep, TicketWorld, decide, named_records};
+use crate::decide::ticket::{Probe, RecordSeen, TicketReply, TicketStep, TicketWorld, decide, named_records};
 use crate::decide::{gates, lifecycle, notices, queue, request};
 
 /// One pass over a ticket: observe, decide, write, until there is nothing more to do.
@@ -42,13 +43,14 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
     // More targets than the API allows get in by a schema that was loosened.
     let most = STEPS_MAX * ticket.spec.targets.len().div_ceil(TARGETS).max(1);
     for _ in 0..most {
-        match decide(&pass.world) {
+        let reply = match decide(&pass.world) {
             TicketStep::ReadRecord(record) => pass.read_record(&record).await?,
             TicketStep::ReadWorkload(workload) => pass.read_workload(workload).await?,
             TicketStep::WriteStatus(status) => pass.write_status(*status).await?,
             TicketStep::CreateRecord(record) => pass.create_record(*record).await?,
             TicketStep::Wait { until, recheck, watch } => return Ok(pass.wait(until, recheck, &watch)),
-        }
+        };
+        pass.world.learn(reply);
         pass.world.now = Context::now();
     }
     Err(Error::TooManySteps)
@@ -95,13 +97,15 @@ fn rivals(ctx: &Context, ticket: &Ticket) -> Vec<(Workload, Ticket)> {
     if ticket.spec.state != Some(TicketState::ReadyForDeployment) {
         return Vec::new();
     }
-    let own = request::resolve(ticket);
-    let ready = |t: &Ticket| t.status.as_ref().and_then(|s| s.state) == Some(TicketState::ReadyForDeployment);
-    let others = ctx.tickets.state_filter(|t| ready(t) && t.metadata.uid != ticket.metadata.uid);
-    let pairs = others.iter().flat_map(|other| own.iter().map(move |target| (&target.workload, other)));
-    pairs
+    let workloads: BTreeSet<_> = request::workloads(ticket).collect();
+    let others = workloads.into_iter().flat_map(|workload| {
+        let others = ctx.tickets.about(&Facet::Workload(workload.clone())).into_iter();
+        others.map(move |other| (workload.clone(), other))
+    });
+    others
+        .filter(|(_, other)| is_ready(other) && other.metadata.uid != ticket.metadata.uid)
         .filter(|(workload, other)| queue::competes(other, workload))
-        .map(|(workload, other)| (workload.clone(), (**other).clone()))
+        .map(|(workload, other)| (workload, (*other).clone()))
         .collect()
 }
 
@@ -126,10 +130,10 @@ impl Pass<'_> {
         self.ctx.next_pass(&key, ticket.metadata.generation, until, recheck || !watched, checkup)
     }
 
-    async fn read_record(&mut self, name: &str) -> Result<(), Error> {
+    async fn read_record(&self, name: &str) -> Result<TicketReply, Error> {
         let seen = match self.ctx.read_record(&self.namespace, name).await? {
             Reply::Ok(record) => {
-                if self.checkup && self.ctx.records.get(&ObjectRef::from_obj(&record)).is_none() {
+                if self.checkup && self.ctx.records.get(&self.namespace, name).is_none() {
                     self.ctx.record_unheard.notify_one();
                 }
                 RecordSeen::Found(Box::new(record))
@@ -141,18 +145,16 @@ impl Pass<'_> {
             }
             Reply::Refused(why) => RecordSeen::Unreadable(why),
         };
-        self.world.records.insert(name.to_owned(), seen);
-        Ok(())
+        Ok(TicketReply::Record(name.to_owned(), seen))
     }
 
-    async fn read_workload(&mut self, workload: Workload) -> Result<(), Error> {
+    async fn read_workload(&self, workload: Workload) -> Result<TicketReply, Error> {
         let probe = match self.ctx.probe_workload(&workload).await? {
             Reply::Ok((view, holder)) => Probe::Found(Box::new(view), holder),
             Reply::NotFound => self.missing(&workload).await?,
             Reply::Refused(why) => Probe::Unreadable(why),
         };
-        self.world.probes.insert(workload, probe);
-        Ok(())
+        Ok(TicketReply::Workload(workload, Box::new(probe)))
     }
 
     /// Why a workload is not found: a person who mistypes its kind finds no other hint.
@@ -170,28 +172,17 @@ impl Pass<'_> {
         Ok(Probe::Missing(others))
     }
 
-    async fn write_status(&mut self, status: TicketStatus) -> Result<(), Error> {
-        let before = self.world.ticket.clone();
+    async fn write_status(&self, status: TicketStatus) -> Result<TicketReply, Error> {
+        let before = &self.world.ticket;
         let sent = Ticket { status: Some(status), ..before.clone() };
         let kind =
             status::Kind { action: "write the ticket's status", crd: "tickets.trackdown.dev", fresh: &self.ctx.fresh_tickets };
-        let answer = status::write(self.ctx, &kind, &before, &sent).await?;
-        self.note_intents(&before, &answer);
-        self.world.ticket = answer;
-        self.report(&before.status.unwrap_or_default());
-        Ok(())
+        let answer = status::write(self.ctx, &kind, before, &sent).await?;
+        self.report(before.status.as_ref(), &answer);
+        Ok(TicketReply::StatusWritten(Box::new(answer)))
     }
 
-    /// An attempt number that was just made up has no record yet; no need to ask.
-    fn note_intents(&mut self, before: &Ticket, after: &Ticket) {
-        let known = |name: &String| before.status.iter().flat_map(|s| &s.targets).any(|e| e.record.as_ref() == Some(name));
-        let named = after.status.iter().flat_map(|s| &s.targets).filter_map(|e| e.record.as_ref());
-        for name in named.filter(|n| !known(n)) {
-            self.world.records.insert(name.clone(), RecordSeen::Absent);
-        }
-    }
-
-    async fn create_record(&mut self, record: Deployment) -> Result<(), Error> {
+    async fn create_record(&self, record: Deployment) -> Result<TicketReply, Error> {
         let name = record.name_any();
         let api: Api<Deployment> = Api::namespaced(self.ctx.client.clone(), &self.namespace);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
@@ -205,7 +196,7 @@ impl Pass<'_> {
         }
         match reply {
             Ok(Reply::Ok(created)) => {
-                self.ctx.fresh_records.wrote(None, Arc::new(created.clone()));
+                self.ctx.fresh_records.wrote(None, &created);
                 self.audit(
                     "RecordCreated",
                     &created.spec.target,
@@ -213,26 +204,22 @@ impl Pass<'_> {
                     &name,
                     &audit::images(&created.spec.images),
                 );
-                self.world.records.insert(name, RecordSeen::Found(Box::new(created)));
-                Ok(())
+                Ok(TicketReply::Created(Box::new(created)))
             }
-            Err(taken @ Error::AlreadyExists { .. }) => {
-                self.read_record(&name).await?;
+            Err(taken @ Error::AlreadyExists { .. }) => match self.read_record(&name).await? {
                 // Deleted meanwhile, or read from an API server that is behind: not to be decided in one breath.
-                if matches!(self.world.records.get(&name), Some(RecordSeen::Absent)) { Err(taken) } else { Ok(()) }
-            }
-            Ok(Reply::Refused(why)) => {
-                self.world.records.insert(name, RecordSeen::Refused(why));
-                Ok(())
-            }
+                TicketReply::Record(_, RecordSeen::Absent) => Err(taken),
+                read => Ok(read),
+            },
+            Ok(Reply::Refused(why)) => Ok(TicketReply::Record(name, RecordSeen::Refused(why))),
             Ok(Reply::NotFound) => Err(Error::Conflict { action: "create the record" }),
             Err(error) => Err(error),
         }
     }
 
-    fn report(&self, before: &TicketStatus) {
-        let ticket = &self.world.ticket;
-        let Some(after) = &ticket.status else { return };
+    fn report(&self, before: Option<&TicketStatus>, ticket: &Ticket) {
+        let nothing = TicketStatus::default();
+        let (before, Some(after)) = (before.unwrap_or(&nothing), &ticket.status) else { return };
         if before.state != after.state {
             let from = before.state.map_or("", TicketState::as_str);
             let to = after.state.map_or("", TicketState::as_str);

@@ -10,11 +10,9 @@ use std::time::{Duration, Instant};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{StreamExt, future, stream};
 use kube::api::ObjectMeta;
-use kube::core::error_boundary::InvalidObject;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -25,6 +23,8 @@ use super::checks::CheckRuns;
 use super::checkups::Checkups;
 use super::context::{Context, Parts};
 use super::error::Error;
+use super::guarded::{Guarded, Unreadable};
+use super::known::{Keeper, Known};
 use super::pods::PodWatches;
 use super::routes::{self, Wake};
 use super::watch_one::WATCH_SECONDS;
@@ -35,6 +35,8 @@ use crate::api::ROLLING_LABEL;
 use crate::api::deployment::Deployment;
 use crate::api::ticket::Ticket;
 use crate::api::workload_ref::{Workload, WorkloadKind};
+use crate::decide::facets::Faceted;
+use crate::decide::kept::Kept;
 use crate::operator::health::Vitals;
 use crate::operator::metrics::Metrics;
 use crate::operator::policies::InForce;
@@ -55,14 +57,14 @@ pub async fn run(
     vitals: Arc<Vitals>,
 ) {
     let (ticket_cache, record_cache) = (Cache::<Ticket>::new(), Cache::<Deployment>::new());
-    let (tickets, records) = (ticket_cache.store.clone(), record_cache.store.clone());
+    let (tickets, records) = (ticket_cache.known.clone(), record_cache.known.clone());
     let (deployment_cache, stateful_set_cache, daemon_set_cache) = (Cache::new(), Cache::new(), Cache::new());
     let rollout_cache = Cache::<Rollout>::new();
     let workloads = RollingWorkloads {
-        deployments: deployment_cache.store.clone(),
-        stateful_sets: stateful_set_cache.store.clone(),
-        daemon_sets: daemon_set_cache.store.clone(),
-        rollouts: rollout_cache.store.clone(),
+        deployments: deployment_cache.known.store().clone(),
+        stateful_sets: stateful_set_cache.known.store().clone(),
+        daemon_sets: daemon_set_cache.known.store().clone(),
+        rollouts: rollout_cache.known.store().clone(),
     };
     let (wake_tickets, woken_tickets) = unbounded();
     let (wake_records, woken_records) = unbounded();
@@ -114,7 +116,7 @@ pub async fn run(
     );
     // Decisions need the caches: none starts before the last is filled.
     let reconcilers = async {
-        let own = future::try_join(tickets.wait_until_ready(), records.wait_until_ready());
+        let own = future::try_join(tickets.store().wait_until_ready(), records.store().wait_until_ready());
         let rolling = future::try_join3(
             workloads.deployments.wait_until_ready(),
             workloads.stateful_sets.wait_until_ready(),
@@ -128,8 +130,8 @@ pub async fn run(
         let concurrency = settings.concurrency;
         future::join3(
             orphans::keep(&ctx, orphans),
-            control(tickets.clone(), woken_tickets, concurrency, "ticket", ticket::reconcile, ctx.clone()),
-            control(records.clone(), woken_records, concurrency, "record", deployment::reconcile, ctx.clone()),
+            control(tickets.store().clone(), woken_tickets, concurrency, "ticket", ticket::reconcile, ctx.clone()),
+            control(records.store().clone(), woken_records, concurrency, "record", deployment::reconcile, ctx.clone()),
         )
         .await;
     };
@@ -137,7 +139,7 @@ pub async fn run(
     let policies_changed = async {
         let mut policies = policies.clone();
         while policies.changed().await.is_ok() {
-            hub.wake(Wake { tickets: all(&ctx.tickets), ..Wake::default() });
+            hub.wake(routes::all_on_their_way(&ctx.tickets));
         }
     };
     Box::pin(future::join3(feeds, reconcilers, policies_changed)).await;
@@ -179,14 +181,11 @@ impl Hub<'_> {
 
     /// Watches a kind: fills its cache, wakes whoever its changes concern. Now and then everything is listed again: an event that was
     /// never delivered is made good so.
-    async fn feed<K>(&self, name: &str, mut cache: Cache<K>, config: watcher::Config, kind: Kind<'_, K>)
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
-    {
+    async fn feed<K: Watched>(&self, name: &str, mut cache: Cache<K>, config: watcher::Config, kind: Kind<'_, K>) {
         let heartbeat = self.vitals.heartbeat(name, self.scope);
         let mut beats = heartbeat.beats();
         loop {
-            let api = api::<DeserializeGuard<K>>(&self.ctx.client, self.scope);
+            let api = api::<Guarded<K>>(&self.ctx.client, self.scope);
             let mut events = watch(api, config.clone()).default_backoff().boxed();
             let again = tokio::time::sleep(jittered(self.resync));
             futures::pin_mut!(again);
@@ -226,17 +225,18 @@ impl Hub<'_> {
 
     /// One object that cannot be read, such as one with a value of a newer version, keeps no other from being read. It is told about, and
     /// for decisions it is not there.
-    fn readable<K>(&self, cache: &mut Cache<K>, event: Event<DeserializeGuard<K>>) -> Option<Event<K>>
+    fn readable<K>(&self, cache: &mut Cache<K>, event: Event<Guarded<K>>) -> Option<Event<K>>
     where
         K: Resource<DynamicType = ()> + Clone + 'static,
     {
-        let Cache { store, unreadable, .. } = cache;
+        let Cache { known, unreadable, .. } = cache;
         let key = |meta: &ObjectMeta| {
             let name = meta.name.clone().unwrap_or_default();
             ObjectRef::<K>::new(&name).within(meta.namespace.as_deref().unwrap_or_default())
         };
-        let known = |bad: &InvalidObject| store.get(&key(&bad.metadata)).map(|object| Event::Delete((*object).clone()));
-        let mut tell = |bad: &InvalidObject| {
+        let store = known.store();
+        let known = |bad: &Unreadable| store.get(&key(&bad.metadata)).map(|object| Event::Delete((*object).clone()));
+        let mut tell = |bad: &Unreadable| {
             if unreadable.insert(key(&bad.metadata), bad.error.clone()).is_some_and(|told| told == bad.error) {
                 return;
             }
@@ -247,60 +247,39 @@ impl Hub<'_> {
         match event {
             Event::Init => Some(Event::Init),
             Event::InitDone => Some(Event::InitDone),
-            Event::InitApply(DeserializeGuard(Ok(object))) => Some(Event::InitApply(object)),
-            Event::Apply(DeserializeGuard(Ok(object))) => {
+            Event::InitApply(Guarded(Ok(object))) => {
+                unreadable.remove(&key(object.meta()));
+                Some(Event::InitApply(object))
+            }
+            Event::Apply(Guarded(Ok(object))) => {
                 unreadable.remove(&key(object.meta()));
                 Some(Event::Apply(object))
             }
-            Event::Delete(DeserializeGuard(Ok(object))) => Some(Event::Delete(object)),
-            Event::InitApply(DeserializeGuard(Err(bad))) => {
+            Event::Delete(Guarded(Ok(object))) => Some(Event::Delete(object)),
+            Event::InitApply(Guarded(Err(bad))) => {
                 tell(&bad);
                 None
             }
-            Event::Apply(DeserializeGuard(Err(bad))) => {
+            Event::Apply(Guarded(Err(bad))) => {
                 tell(&bad);
                 known(&bad)
             }
-            Event::Delete(DeserializeGuard(Err(bad))) => {
+            Event::Delete(Guarded(Err(bad))) => {
                 unreadable.remove(&key(&bad.metadata));
                 known(&bad)
             }
         }
     }
 
-    fn take_in<K>(&self, cache: &mut Cache<K>, event: Event<K>, kind: &Kind<'_, K>)
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
-    {
-        if let Event::Init = event {
-            cache.before = cache.store.state().into_iter().map(|o| (ObjectRef::from_obj(&*o), o)).collect();
-            cache.first = cache.before.is_empty();
-            cache.changed.clear();
+    fn take_in<K: Watched>(&self, cache: &mut Cache<K>, event: Event<K>, kind: &Kind<'_, K>) {
+        let news = cache.keeper.take_in(event);
+        match &kind.everything {
+            Some(everything) if news.filled => self.wake(everything()),
+            None if news.filled => cache.known.all().iter().for_each(|object| self.wake((kind.changed)(object))),
+            _ => {}
         }
-        if let (Event::InitApply(object), false) = (&event, cache.first) {
-            let key = ObjectRef::from_obj(object);
-            let known = cache.before.remove(&key).is_some_and(|b| b.resource_version() == object.resource_version());
-            cache.changed.extend((!known).then_some(key));
-        }
-        cache.writer.apply_watcher_event(&event);
-        match event {
-            Event::Apply(object) => self.wake((kind.changed)(&object)),
-            Event::Delete(object) => self.wake((kind.deleted)(&object)),
-            Event::InitDone if cache.first => match &kind.everything {
-                Some(everything) => self.wake(everything()),
-                None => cache.store.state().iter().for_each(|object| self.wake((kind.changed)(object))),
-            },
-            // A list later on tells what was missed.
-            Event::InitDone => {
-                for object in std::mem::take(&mut cache.changed).iter().filter_map(|key| cache.store.get(key)) {
-                    self.wake((kind.changed)(&object));
-                }
-                for object in std::mem::take(&mut cache.before).into_values() {
-                    self.wake((kind.deleted)(&object));
-                }
-            }
-            Event::Init | Event::InitApply(_) => {}
-        }
+        news.changed.iter().for_each(|object| self.wake((kind.changed)(object)));
+        news.gone.iter().for_each(|object| self.wake((kind.deleted)(object)));
     }
 }
 
@@ -317,24 +296,45 @@ fn jittered(period: Duration) -> Duration {
     period.mul_f64(0.9 + f64::from(u8::try_from(random % 200).unwrap_or_default()) / 1000.0)
 }
 
-/// The cache of a kind, and what a list tells that the watch did not.
+/// What is watched.
+trait Watched:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Faceted
+    + Kept
+    + DeserializeOwned
+    + Clone
+    + Debug
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Watched for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Faceted
+        + Kept
+        + DeserializeOwned
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The cache of a kind.
 struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
-    store: Store<K>,
-    writer: Writer<K>,
-    /// While a list comes in: what was known before it and was not listed yet.
-    before: HashMap<ObjectRef<K>, Arc<K>>,
-    /// Nothing was known before it.
-    first: bool,
-    /// What was not known so.
-    changed: Vec<ObjectRef<K>>,
+    known: Known<K>,
+    keeper: Keeper<K>,
     /// What cannot be read, and why, as it was told.
     unreadable: HashMap<ObjectRef<K>, String>,
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+impl<K: Watched> Cache<K> {
     fn new() -> Self {
-        let (store, writer) = reflector::store();
-        Self { store, writer, before: HashMap::new(), first: true, changed: Vec::new(), unreadable: HashMap::new() }
+        let keeper = Keeper::default();
+        Self { known: keeper.known(), keeper, unreadable: HashMap::new() }
     }
 }
 
@@ -364,24 +364,18 @@ fn ticket_kind(ctx: &Arc<Context>) -> Kind<'_, Ticket> {
 fn record_kind(ctx: &Arc<Context>) -> Kind<'_, Deployment> {
     let (changed, deleted, everything) = (ctx.clone(), ctx.clone(), ctx.clone());
     Kind {
-        changed: Box::new(move |r| {
-            changed.note_lineage(r);
-            routes::record_changed(r, &changed.tickets, &changed.records)
-        }),
+        changed: Box::new(move |r| routes::record_changed(r, &changed.tickets, &changed.records)),
         deleted: Box::new(move |r| {
             deleted.forget_record(r);
             routes::record_deleted(r, &deleted.tickets, deleted.rolling_workload(&r.spec.workload).as_ref())
         }),
-        everything: Some(Box::new(move || {
-            everything.records.state().iter().for_each(|r| everything.note_lineage(r));
-            everything_of(&everything)
-        })),
+        everything: Some(Box::new(move || everything_of(&everything))),
         unheard: Some(&ctx.record_unheard),
     }
 }
 
 fn everything_of(ctx: &Context) -> Wake {
-    Wake { tickets: all(&ctx.tickets), records: all(&ctx.records), ..Wake::default() }
+    routes::everything(&ctx.tickets, &ctx.records, &ctx.workloads.all())
 }
 
 fn workload_kind<K: Rollable + 'static>(ctx: &Arc<Context>) -> Kind<'_, K> {
@@ -451,11 +445,4 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     }
-}
-
-fn all<K>(store: &Store<K>) -> Vec<ObjectRef<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    store.state().iter().map(|o| ObjectRef::from_obj(&**o)).collect()
 }

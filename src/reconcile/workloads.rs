@@ -5,12 +5,13 @@ use std::fmt::Debug;
 use json_patch::Patch as JsonPatch;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
+use super::guarded::Guarded;
 use super::io::{Reply, call};
 use crate::api::FIELD_MANAGER;
 use crate::api::workload_ref::{Workload, WorkloadKind, is_name};
@@ -33,6 +34,13 @@ pub struct RollingWorkloads {
 }
 
 impl RollingWorkloads {
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> Vec<WorkloadView> {
+        let (deployments, stateful_sets) = (views(&self.deployments), views(&self.stateful_sets));
+        [deployments, stateful_sets, views(&self.daemon_sets), views(&self.rollouts)].concat()
+    }
+
     /// The workload as last watched.
     #[must_use]
     pub fn get(&self, workload: &Workload) -> Option<WorkloadView> {
@@ -43,6 +51,13 @@ impl RollingWorkloads {
             WorkloadKind::Rollout => cached(&self.rollouts, workload),
         }
     }
+}
+
+fn views<K>(store: &Store<K>) -> Vec<WorkloadView>
+where
+    K: Resource<DynamicType = ()> + Rollable + Clone + 'static,
+{
+    store.state().iter().map(|w| w.view()).collect()
 }
 
 fn cached<K>(store: &Store<K>, workload: &Workload) -> Option<WorkloadView>
@@ -101,7 +116,7 @@ async fn read_as<K: Kind>(client: &Client, workload: &Workload) -> Result<Reply<
 /// # Errors
 /// If the API server does not answer.
 pub async fn rollout_of(client: &Client, deployment: &Workload) -> Result<Option<String>, Error> {
-    let api: Api<DeserializeGuard<Rollout>> = Api::namespaced(client.clone(), &deployment.namespace);
+    let api: Api<Guarded<Rollout>> = Api::namespaced(client.clone(), &deployment.namespace);
     let mut page = ListParams::default().limit(PAGE);
     loop {
         let Reply::Ok(list) = call("list the Rollouts", api.list(&page)).await? else { return Ok(None) };

@@ -6,9 +6,11 @@
 mod before_patch;
 mod finished;
 mod following;
+mod learn;
 pub mod orphan;
 mod outcome;
 mod rolling_back;
+mod unwritten;
 mod verifying;
 
 use jiff::{SignedDuration, Timestamp};
@@ -29,7 +31,9 @@ use crate::workload::view::{TemplateSeen, WorkloadView};
 
 pub use before_patch::authority;
 pub use following::is_stopped;
+pub use learn::{Patched, RecordReply, WorkloadRead};
 pub use outcome::sentence;
+pub use unwritten::Unwritten;
 
 /// Pods are looked at when a rollout is not complete this long after the write.
 const LOOK_AT_PODS_AFTER: SignedDuration = SignedDuration::from_secs(2);

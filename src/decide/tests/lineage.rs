@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::api::deployment::Deployment;
 use crate::api::marker::Marker;
-use crate::decide::lineage::{Lineage, Since};
+use crate::decide::lineage::{self, Since};
 use crate::decide::reason;
 
 /// A record that wrote `image` after the record `before` and ended so.
@@ -41,40 +43,39 @@ fn record(name: &str, ticket: &str, before: Option<&str>, image: &str, result: &
     serde_json::from_value(whole).unwrap()
 }
 
+/// What came after the record, where these are known.
+fn since(record: &Deployment, known: &[&Deployment]) -> Option<Since> {
+    lineage::since(record, |name| {
+        let after = known.iter().filter(|r| lineage::wrote_after(r).as_deref() == Some(name));
+        after.map(|r| Arc::new((*r).clone())).collect()
+    })
+}
+
 #[test]
 fn what_came_after_is_found_over_failures() {
     let first = record("r1", "iss-1", None, "web:1", reason::ROLLOUT_COMPLETE);
     let failed = record("r2", "iss-2", Some("r1"), "web:2", reason::ROLLED_BACK);
     let third = record("r3", "iss-3", Some("r2"), "web:3", reason::ROLLOUT_COMPLETE);
     let back = record("r4", "iss-3", Some("r3"), "web:1", reason::ROLLBACK_COMPLETE);
-    let mut lineage = Lineage::default();
-    lineage.note(&first);
-    assert_eq!(lineage.since(&first), None);
-    lineage.note(&failed);
-    assert_eq!(lineage.since(&first), None, "it failed");
-    lineage.note(&third);
-    assert_eq!(lineage.since(&first), Some(Since::Replaced("iss-3".into())));
-    assert_eq!(lineage.since(&third), None);
-    lineage.note(&back);
-    assert_eq!(lineage.since(&first), Some(Since::Restored));
-    lineage.forget(&back);
-    assert_eq!(lineage.since(&first), Some(Since::Replaced("iss-3".into())));
+    let replaced = Some(Since::Replaced("iss-3".into()));
+    assert_eq!(since(&first, &[&first]), None);
+    assert_eq!(since(&first, &[&first, &failed]), None, "it failed");
+    assert_eq!(since(&first, &[&first, &failed, &third]), replaced);
+    assert_eq!(since(&third, &[&first, &failed, &third]), None);
+    assert_eq!(since(&first, &[&first, &failed, &third, &back]), Some(Since::Restored));
     // A way that is lost tells nothing.
-    lineage.forget(&failed);
-    assert_eq!(lineage.since(&first), None);
+    assert_eq!(since(&first, &[&first, &third]), None);
 }
 
 #[test]
 fn an_own_newer_deployment_replaces_nothing() {
     let first = record("r1", "iss-1", None, "web:1", reason::ROLLOUT_COMPLETE);
-    let mut lineage = Lineage::default();
-    lineage.note(&record("r2", "iss-1", Some("r1"), "web:2", reason::ROLLOUT_COMPLETE));
-    assert_eq!(lineage.since(&first), Some(Since::Restored));
+    let own = record("r2", "iss-1", Some("r1"), "web:2", reason::ROLLOUT_COMPLETE);
+    assert_eq!(since(&first, &[&own]), Some(Since::Restored));
     // Another container of the same workload is another matter.
     let mut other = record("r2", "iss-2", Some("r1"), "proxy:2", reason::ROLLOUT_COMPLETE);
     other.spec.images[0].container = "proxy".into();
-    lineage.note(&other);
-    assert_eq!(lineage.since(&first), None);
+    assert_eq!(since(&first, &[&other]), None);
 }
 
 /// `kubectl rollout undo` brings an older marker back, so that two records come after one.
@@ -85,10 +86,6 @@ fn of_two_that_came_after_one_the_later_counts() {
     let mut later = record("r3", "iss-3", Some("r1"), "web:3", reason::ROLLOUT_COMPLETE);
     later.status.as_mut().unwrap().patched_time = serde_json::from_value(json!("2026-01-02T00:00:00.000000Z")).unwrap();
     for order in [[&undone, &later], [&later, &undone]] {
-        let mut lineage = Lineage::default();
-        for record in order {
-            lineage.note(record);
-        }
-        assert_eq!(lineage.since(&first), Some(Since::Replaced("iss-3".into())));
+        assert_eq!(since(&first, &order), Some(Since::Replaced("iss-3".into())));
     }
 }

@@ -3,6 +3,7 @@
 //! A step is either one more observation, one write, or the end of the pass. Whoever performs the steps observes, asks again,
 //! writes, asks again, until there is nothing more to do: a crash between any two steps changes nothing about where it ends.
 
+mod learn;
 pub(super) mod rollback;
 mod sequence;
 mod superseded;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+pub use self::learn::TicketReply;
 use self::turn::Turn;
 use super::check::Limits;
 use super::gates::{self, Dependencies, Obstacle};

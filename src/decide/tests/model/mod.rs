@@ -7,7 +7,7 @@ mod judge;
 mod person;
 mod shared;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -18,13 +18,13 @@ use self::cluster::{Objects, Revision, settled, with_revision};
 use self::judge::{FINISHED, Judge, TAKEN_BACK};
 use self::person::Move;
 use self::shared::Shared;
-use super::world::{BAD, NEW, OLD, at, ticket, workload};
-use crate::api::deployment::Action as RecordAction;
+use super::world::{BAD, NEW, OLD, at, ticket, view, workload};
+use crate::api::deployment::{Action as RecordAction, Deployment};
 use crate::decide::check::Limits;
 use crate::decide::condition_reason;
-use crate::decide::preflight::Holder;
-use crate::decide::record::{self, Answer, Purpose, RecordStep, RecordWorld, WorkloadSeen, authority};
-use crate::decide::ticket::{self as ticket_decision, Probe, RecordSeen, TicketStep, TicketWorld};
+use crate::decide::preflight::finished;
+use crate::decide::record::{self, Patched, Purpose, RecordReply, RecordStep, RecordWorld, Unwritten, WorkloadRead, WorkloadSeen};
+use crate::decide::ticket::{self as ticket_decision, Probe, RecordSeen, TicketReply, TicketStep, TicketWorld};
 
 /// How long a tick lasts: past every deadline and back-off.
 const TICK_SECONDS: i64 = 1000;
@@ -42,14 +42,14 @@ struct Operator {
     cache: Objects,
     /// What its watches told: what is left after a restart on an API server that is behind.
     watched: Objects,
-    /// Records of which it is certain that nothing was written: it made them, and each write was refused.
-    unwritten: BTreeSet<String>,
+    /// What it knows of writes in the names of records.
+    unwritten: Unwritten,
     pass: Option<Shared<Pass>>,
 }
 
 impl Operator {
     fn fresh(objects: &Objects) -> Self {
-        Self { cache: objects.clone(), watched: objects.clone(), unwritten: BTreeSet::new(), pass: None }
+        Self { cache: objects.clone(), watched: objects.clone(), unwritten: Unwritten::default(), pass: None }
     }
 }
 
@@ -203,10 +203,12 @@ impl Model for Scenario {
                 next.faults += 1;
             }
             Action::PerformAndLose(i) => {
-                let record = forward_record(&state.operators[i]);
+                let mut unheard = Operator { pass: None, ..state.operators[i].clone() };
+                if let Some(record) = forward_record(&state.operators[i]) {
+                    unheard.unwritten.trying(&record, at(state.clock));
+                }
                 perform(&mut next, i);
-                let unwritten = state.operators[i].unwritten.iter().filter(|r| Some(*r) != record.as_ref()).cloned().collect();
-                next.operators[i] = Operator { pass: None, unwritten, ..state.operators[i].clone() };
+                next.operators[i] = unheard;
                 next.faults += 1;
             }
             Action::Refuse(i) => {
@@ -273,21 +275,22 @@ fn start_ticket(operator: &Operator, state: &State) -> Option<Pass> {
 /// Reads as long as the decision wants to read; stops before a write.
 fn go_on_ticket(mut world: TicketWorld, api: &Objects) -> Option<Pass> {
     loop {
-        match ticket_decision::decide(&world) {
+        let reply = match ticket_decision::decide(&world) {
             TicketStep::ReadRecord(name) => {
                 let seen = api.records.get(&name).map_or(RecordSeen::Absent, |r| RecordSeen::Found(Box::new(r.owned())));
-                world.records.insert(name, seen);
+                TicketReply::Record(name, seen)
             }
             TicketStep::ReadWorkload(workload) => {
                 let probe = api.view().map_or(Probe::Missing(Vec::new()), |view| {
                     let holder = api.holder(&view);
                     Probe::Found(Box::new(view), holder)
                 });
-                world.probes.insert(workload, probe);
+                TicketReply::Workload(workload, Box::new(probe))
             }
             TicketStep::Wait { .. } => return None,
             write => return Some(Pass::Ticket(Box::new(world), Box::new(write))),
-        }
+        };
+        world.learn(reply);
     }
 }
 
@@ -306,20 +309,12 @@ fn start_record(operator: &Operator, state: &State, name: &str) -> Option<Pass> 
     let watched = operator.cache.view().filter(|view| view.rolling.is_some());
     go_on_record(
         RecordWorld {
-            authority: authority(operator.cache.ticket.as_deref(), &record, false),
-            record,
             workload: watched.map_or(WorkloadSeen::Unread, |view| WorkloadSeen::Watched(Box::new(view))),
-            holder: Holder::Nobody,
             pods: Some(state.api.pods()),
-            checks: None,
-            newest: record::Looked::NotYet,
             pod_warning: record::Looked::Nothing,
             contents: Some(Vec::new()),
-            surplus: Vec::new(),
-            answer: None,
-            unwritten: operator.unwritten.contains(name),
-            relabelled: false,
-            now: at(state.clock),
+            unwritten: operator.unwritten.is_certain(&record),
+            ..RecordWorld::of(record, operator.cache.ticket.as_deref(), at(state.clock))
         },
         &state.api,
     )
@@ -327,30 +322,29 @@ fn start_record(operator: &Operator, state: &State, name: &str) -> Option<Pass> 
 
 fn go_on_record(mut world: RecordWorld, api: &Objects) -> Option<Pass> {
     loop {
-        match record::decide(&world) {
-            RecordStep::ReadTicket => world.authority = authority(api.ticket.as_deref(), &world.record, true),
-            RecordStep::ReadWorkload => read_workload(&mut world, api),
-            RecordStep::ReadPods => world.pods = Some(api.pods()),
+        let reply = match record::decide(&world) {
+            RecordStep::ReadTicket => RecordReply::Ticket(api.ticket.as_ref().map(|t| Box::new(t.owned()))),
+            RecordStep::ReadWorkload => RecordReply::Workload(read_workload(api)),
+            RecordStep::ReadPods => RecordReply::Pods(api.pods()),
             RecordStep::Wait { .. } => return None,
             write => return Some(Pass::Record(Box::new(world), Box::new(write))),
-        }
+        };
+        world.learn(reply);
     }
 }
 
-fn read_workload(world: &mut RecordWorld, api: &Objects) {
-    let Some(view) = api.view() else {
-        world.workload = WorkloadSeen::Missing;
-        return;
-    };
-    world.holder = api.holder(&view);
-    world.workload = WorkloadSeen::Live(Box::new(view));
+fn read_workload(api: &Objects) -> WorkloadRead {
+    api.view().map_or(WorkloadRead::Missing, |view| {
+        let holder = api.holder(&view);
+        WorkloadRead::Found(Box::new(view), holder)
+    })
 }
 
 /// The record whose forward write is pending.
-fn forward_record(operator: &Operator) -> Option<String> {
+fn forward_record(operator: &Operator) -> Option<Deployment> {
     match operator.pass.as_deref()? {
         Pass::Record(world, step) if matches!(**step, RecordStep::Patch { purpose: Purpose::Forward, .. }) => {
-            world.record.metadata.name.clone()
+            Some(world.record.clone())
         }
         _ => None,
     }
@@ -379,14 +373,17 @@ fn refuse(state: &mut State, i: usize) {
         Pass::Ticket(mut world, step) => match *step {
             TicketStep::CreateRecord(record) => {
                 let name = record.metadata.name.clone().unwrap_or_default();
-                world.records.insert(name, RecordSeen::Refused("denied".to_owned()));
+                world.learn(TicketReply::Record(name, RecordSeen::Refused("denied".to_owned())));
                 go_on_ticket(*world, &state.api)
             }
             // A status that cannot be written ends the pass; it is tried again.
             _ => None,
         },
         Pass::Record(world, step) => match *step {
-            RecordStep::Patch { purpose, .. } => patch_refused(state, i, *world, purpose, "denied".to_owned()),
+            RecordStep::Patch { purpose, .. } => {
+                let read = read_workload(&state.api);
+                patched(state, i, *world, purpose, Patched::Refused("denied".to_owned(), read))
+            }
             _ => None,
         },
         Pass::Orphan(_) => None,
@@ -401,14 +398,11 @@ fn perform_ticket(state: &mut State, i: usize, mut world: TicketWorld, step: Tic
             let cache = &mut operators[i].cache;
             let sent = world.ticket.metadata.resource_version.as_deref();
             let stored = api.ticket.as_ref().filter(|t| takes_status(t.metadata.resource_version.as_deref(), sent))?;
-            let known: Vec<_> = stored.status.iter().flat_map(|s| &s.targets).filter_map(|e| e.record.clone()).collect();
-            let made_up = status.targets.iter().filter_map(|e| e.record.clone()).filter(|n| !known.contains(n));
-            world.records.extend(made_up.map(|n| (n, RecordSeen::Absent)));
             let changed = stored.status.as_ref() != Some(&*status);
             let mut written = stored.owned();
             written.status = Some(*status);
             written.metadata.resource_version = Some(version_after(written.metadata.resource_version.as_deref(), changed));
-            world.ticket = written.clone();
+            world.learn(TicketReply::StatusWritten(Box::new(written.clone())));
             api.ticket = Some(Shared::new(written));
             cache.ticket.clone_from(&api.ticket);
         }
@@ -416,7 +410,7 @@ fn perform_ticket(state: &mut State, i: usize, mut world: TicketWorld, step: Tic
             let name = record.metadata.name.clone().unwrap_or_default();
             let traces = |p: &Probe| matches!(p, Probe::Found(view, _) if view.marker().is_some_and(|m| m.record == name));
             if !api.records.contains_key(&name) && !world.probes.values().any(traces) {
-                operators[i].unwritten.insert(name.clone());
+                operators[i].unwritten.made(&record);
             }
             let cache = &mut operators[i].cache;
             let stored = api.records.entry(name.clone()).or_insert_with(|| {
@@ -425,8 +419,8 @@ fn perform_ticket(state: &mut State, i: usize, mut world: TicketWorld, step: Tic
                 created.metadata.generation = Some(1);
                 Shared::new(created)
             });
-            cache.records.insert(name.clone(), stored.clone());
-            world.records.insert(name, RecordSeen::Found(Box::new(stored.owned())));
+            cache.records.insert(name, stored.clone());
+            world.learn(TicketReply::Created(Box::new(stored.owned())));
         }
         _ => unreachable!("a read is no write"),
     }
@@ -445,42 +439,40 @@ fn perform_record(state: &mut State, i: usize, mut world: RecordWorld, step: Rec
             let mut written = stored.owned();
             written.status = Some(*status);
             written.metadata.resource_version = Some(version_after(written.metadata.resource_version.as_deref(), changed));
-            world.record = written.clone();
-            let written = Shared::new(written);
-            state.api.records.insert(name.clone(), written.clone());
-            state.operators[i].cache.records.insert(name, written);
+            let stored = Shared::new(written.clone());
+            state.api.records.insert(name.clone(), stored.clone());
+            state.operators[i].cache.records.insert(name, stored);
+            if finished(&written) {
+                state.operators[i].unwritten.forget(&written);
+            }
+            world.learn(RecordReply::StatusWritten { record: Box::new(written), surplus: Vec::new() });
             go_on_record(world, &state.api)
         }
         RecordStep::Patch { purpose, patch } => {
-            let Some(before) = state.api.workload.clone() else {
-                return patch_refused(state, i, world, purpose, "not found".to_owned());
-            };
-            match api_server::patch(&before, &patch, state.lenient) {
-                Ok(after) => {
+            let outcome = match state.api.workload.as_ref().map(|before| api_server::patch(before, &patch, state.lenient)) {
+                None => Patched::Missing,
+                Some(Err(why)) => Patched::Refused(why, read_workload(&state.api)),
+                Some(Ok(after)) => {
+                    let seen = view(&after);
                     state.api.workload = Some(Shared::new(after));
                     judge_write(state, &world, purpose);
-                    if purpose == Purpose::Forward {
-                        state.operators[i].unwritten.remove(&name);
-                        world.unwritten = false;
-                    }
-                    world.relabelled |= purpose == Purpose::Relabel;
-                    read_workload(&mut world, &state.api);
-                    go_on_record(world, &state.api)
+                    Patched::Done(Box::new(seen))
                 }
-                Err(why) => patch_refused(state, i, world, purpose, why),
-            }
+            };
+            patched(state, i, world, purpose, outcome)
         }
         _ => unreachable!("a read is no write"),
     }
 }
 
-fn patch_refused(state: &mut State, i: usize, mut world: RecordWorld, purpose: Purpose, why: String) -> Option<Pass> {
-    if purpose == Purpose::Forward {
-        world.unwritten = state.operators[i].unwritten.contains(&world.record.metadata.name.clone().unwrap_or_default());
+/// The pass hears what came of its patch, and goes on to its next write.
+fn patched(state: &mut State, i: usize, mut world: RecordWorld, purpose: Purpose, outcome: Patched) -> Option<Pass> {
+    let memory = &mut state.operators[i].unwritten;
+    if purpose == Purpose::Forward && memory.trying(&world.record, world.now) && !matches!(outcome, Patched::Done(_)) {
+        memory.refused(&world.record);
     }
-    world.relabelled |= purpose == Purpose::Relabel;
-    world.answer = Some(Answer::Refused(why));
-    read_workload(&mut world, &state.api);
+    let unwritten = if purpose == Purpose::Forward { memory.is_certain(&world.record) } else { world.unwritten };
+    world.learn(RecordReply::Patched { purpose, outcome, unwritten });
     go_on_record(world, &state.api)
 }
 
