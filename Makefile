@@ -10,6 +10,8 @@ FILTER ?=
 CASE ?=
 # One in so many of its runs: make proof SLICE=4
 SLICE ?= 1
+# Tickets in the scale benchmark; each has two records on average
+SIZES ?= 1000,10000,50000
 # How long the soak takes
 MINUTES ?= 60
 FAULTS := target/debug/trackdown-faults
@@ -136,6 +138,13 @@ bench: $(CLUSTER) ## Measure against a minimal client on the same API server (re
 	cargo build --locked --release
 	@$(CLUSTER) build
 	TRACKDOWN_BIN=target/release/trackdown cargo bench --locked --bench rollouts
+	@$(MAKE) --no-print-directory bench-scale
+
+.PHONY: bench-scale
+bench-scale: $(CLUSTER) ## CPU and memory of the operator with many tickets (SIZES=1000,10000,50000)
+	cargo build --locked --release
+	@$(CLUSTER) build
+	TRACKDOWN_BIN=target/release/trackdown SIZES=$(SIZES) cargo bench --locked --bench scale
 
 .PHONY: generate
 generate: build $(CLUSTER) ## Write everything that is generated from the types and the chart

@@ -89,6 +89,12 @@ impl Cluster {
         assert_eq!(reply["ok"], true, "{line}");
     }
 
+    /// Process of a component as it was started first.
+    #[allow(dead_code, reason = "benchmarks ask")]
+    pub fn pid(&self, component: &str) -> u64 {
+        self.facts["pids"][component].as_u64().unwrap()
+    }
+
     fn fact(&self, name: &str) -> &str {
         self.facts[name].as_str().unwrap()
     }

@@ -60,11 +60,22 @@ impl Operator {
         Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
+    /// Its process.
+    #[allow(dead_code, reason = "benchmarks ask")]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until the operator is ready.
     pub fn wait_ready(&self) {
+        self.wait_ready_within(Duration::from_secs(60));
+    }
+
+    /// The same with more patience.
+    pub fn wait_ready_within(&self, patience: Duration) {
         let started = Instant::now();
         while !matches!(self.get("/readyz"), Some((200, _))) {
-            assert!(started.elapsed() < Duration::from_secs(60), "not ready: {:?}\n{}", self.get("/readyz"), self.log());
+            assert!(started.elapsed() < patience, "not ready: {:?}\n{}", self.get("/readyz"), self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

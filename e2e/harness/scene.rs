@@ -77,8 +77,13 @@ impl Scene {
 
     /// Starts the operator (again), as the same replica.
     pub fn start_operator(&mut self) {
+        self.start_operator_within(PATIENCE);
+    }
+
+    /// The same, with much to read.
+    pub fn start_operator_within(&mut self, patience: Duration) {
         let operator = Operator::start(&self.cluster, &self.namespace, "trackdown-0");
-        operator.wait_ready();
+        operator.wait_ready_within(patience);
         self.operator = Some(operator);
     }
 
