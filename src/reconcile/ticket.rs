@@ -20,7 +20,7 @@ use crate::api::ticket::{Ticket, TicketState, TicketStatus};
 use crate::api::workload_ref::{Workload, WorkloadKind};
 use crate::decide::facets::{Facet, is_ready};
 use crate::decide::lineage::Since;
-use crate::decide::ticket::{Probe, RecordSeen, TicketReply, TicketStep, TicketWorld, decide, named_records};
+use crate::decide::ticket::{Probe, Read, RecordSeen, TicketReply, TicketStep, TicketWorld, decide, named_records};
 use crate::decide::{gates, lifecycle, notices, queue, request};
 
 /// One pass over a ticket: observe, decide, write, until there is nothing more to do.
@@ -44,8 +44,8 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
     let most = STEPS_MAX * ticket.spec.targets.len().div_ceil(TARGETS).max(1);
     for _ in 0..most {
         let reply = match decide(&pass.world) {
-            TicketStep::ReadRecord(record) => pass.read_record(&record).await?,
-            TicketStep::ReadWorkload(workload) => pass.read_workload(workload).await?,
+            TicketStep::Read(Read::Record(record)) => pass.read_record(&record).await?,
+            TicketStep::Read(Read::Workload(workload)) => pass.read_workload(workload).await?,
             TicketStep::WriteStatus(status) => pass.write_status(*status).await?,
             TicketStep::CreateRecord(record) => pass.create_record(*record).await?,
             TicketStep::Wait { until, recheck, watch } => return Ok(pass.wait(until, recheck, &watch)),

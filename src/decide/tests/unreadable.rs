@@ -6,7 +6,7 @@ use super::world::{at, ticket};
 use crate::api::ticket::{Ticket, TicketStatus};
 use crate::decide::check::Limits;
 use crate::decide::request::{hash, resolve};
-use crate::decide::ticket::{RecordSeen, TicketStep, TicketWorld, decide};
+use crate::decide::ticket::{Read, RecordSeen, TicketStep, TicketWorld, decide};
 
 const RECORD: &str = "iss-1-web-0123456789";
 
@@ -40,7 +40,7 @@ fn world(ticket: Ticket) -> TicketWorld {
 #[test]
 fn a_record_that_cannot_be_read_is_told() {
     let mut world = world(rolling(RECORD));
-    assert_eq!(decide(&world), TicketStep::ReadRecord(RECORD.to_owned()));
+    assert_eq!(decide(&world), TicketStep::Read(Read::Record(RECORD.to_owned())));
     world.records.insert(RECORD.to_owned(), RecordSeen::Unreadable("unknown variant `Canary`".to_owned()));
     let TicketStep::WriteStatus(status) = decide(&world) else { panic!("{:?}", decide(&world)) };
     let TicketStatus { reason, waiting, targets, .. } = *status.clone();
@@ -59,6 +59,6 @@ fn a_record_without_a_name_is_not_asked_for() {
         let target = &resolve(&asks)[0];
         let hash = hash(target, &asks.spec.rollout);
         asks.status.as_mut().unwrap().targets[0].request_hash = Some(hash);
-        let TicketStep::ReadWorkload(_) = decide(&world(asks)) else { panic!("{odd}: as if there had been no attempt") };
+        let TicketStep::Read(Read::Workload(_)) = decide(&world(asks)) else { panic!("{odd}: as if there had been no attempt") };
     }
 }

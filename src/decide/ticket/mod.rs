@@ -87,13 +87,20 @@ pub enum Probe {
     Unreadable(String),
 }
 
+/// Something that has to be read, live, before it can be decided on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Read {
+    /// A record of the ticket's namespace.
+    Record(String),
+    /// A workload, and the record its marker names.
+    Workload(Workload),
+}
+
 /// One step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TicketStep {
-    /// Read a record of the ticket's namespace, live.
-    ReadRecord(String),
-    /// Read a workload, live, and the record its marker names.
-    ReadWorkload(Workload),
+    /// One more observation.
+    Read(Read),
     /// Write the status, if nobody wrote the ticket since it was read.
     WriteStatus(Box<TicketStatus>),
     /// Create a record; if it exists already, that is as good.
@@ -112,13 +119,11 @@ pub enum TicketStep {
 /// The next step.
 #[must_use]
 pub fn decide(world: &TicketWorld) -> TicketStep {
-    match pass(world) {
-        Ok(step) | Err(step) => step,
-    }
+    pass(world).unwrap_or_else(TicketStep::Read)
 }
 
-/// `Err` is a step that must come before anything can be decided.
-fn pass(world: &TicketWorld) -> Result<TicketStep, TicketStep> {
+/// `Err`: not before this was read.
+fn pass(world: &TicketWorld) -> Result<TicketStep, Read> {
     let ticket = &world.ticket;
     let mut status = ticket.status.clone().unwrap_or_default();
     status.observed_generation = ticket.metadata.generation.unwrap_or_default();
@@ -221,16 +226,16 @@ fn awaiting_git<'a>(world: &'a TicketWorld, situations: &'a [(String, Situation)
 }
 
 /// What is known of the record an entry names.
-fn record_of<'a>(world: &'a TicketWorld, entry: &TargetStatus) -> Result<Option<&'a RecordSeen>, TicketStep> {
+fn record_of<'a>(world: &'a TicketWorld, entry: &TargetStatus) -> Result<Option<&'a RecordSeen>, Read> {
     entry.record.as_deref().map(|name| record_named(world, name)).transpose()
 }
 
-fn record_named<'a>(world: &'a TicketWorld, name: &str) -> Result<&'a RecordSeen, TicketStep> {
+fn record_named<'a>(world: &'a TicketWorld, name: &str) -> Result<&'a RecordSeen, Read> {
     match world.records.get(name) {
         Some(seen) => Ok(seen),
         // Nothing is called that.
         None if !is_name(name) => Ok(&RecordSeen::Absent),
-        None => Err(TicketStep::ReadRecord(name.to_owned())),
+        None => Err(Read::Record(name.to_owned())),
     }
 }
 
@@ -256,7 +261,7 @@ pub fn named_records(ticket: &Ticket) -> impl Iterator<Item = &String> {
 }
 
 /// An attempt that has ended leaves its result on the ticket.
-fn take_in_result(world: &TicketWorld, entry: &mut TargetStatus) -> Result<(), TicketStep> {
+fn take_in_result(world: &TicketWorld, entry: &mut TargetStatus) -> Result<(), Read> {
     if !in_flight(entry) {
         return Ok(());
     }

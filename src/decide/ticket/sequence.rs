@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::turn::Turn;
-use super::{RecordSeen, TicketStep, TicketWorld, entry_of, in_flight, put_entry, record_of, rollback};
+use super::{Read, RecordSeen, TicketWorld, entry_of, in_flight, put_entry, record_of, rollback};
 use crate::api::FIELD_MANAGER;
 use crate::api::deployment::{Deployment, OnFailure, Requester};
 use crate::api::ticket::{Order, RollbackCause, TargetRollback, TargetStatus, Ticket, TicketState, TicketStatus};
@@ -65,7 +65,7 @@ pub fn compensate(
     targets: &[ResolvedTarget],
     situations: &mut [(String, Situation)],
     creates: &mut Vec<Deployment>,
-) -> Result<(), TicketStep> {
+) -> Result<(), Read> {
     let spec = &world.ticket.spec;
     let rollout = &spec.rollout;
     let wanted = rollout.order == Order::Sequential && rollout.on_failure == OnFailure::Rollback && !rollout.dry_run;
@@ -111,7 +111,7 @@ pub fn compensate(
 }
 
 /// Whether the target's last attempt was made since the ticket became ready, at `since`.
-fn is_of_this_request(world: &TicketWorld, entry: &TargetStatus, since: Option<Timestamp>) -> Result<bool, TicketStep> {
+fn is_of_this_request(world: &TicketWorld, entry: &TargetStatus, since: Option<Timestamp>) -> Result<bool, Read> {
     if let Some(before) = entry.attempt_before {
         // A number may have been given since to what never began.
         let attempt = match record_of(world, entry)? {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 
-use super::{Probe, RecordSeen, TicketStep, TicketWorld, in_flight, is_of, record_named, record_of, rollback, stopping};
+use super::{Probe, Read, RecordSeen, TicketWorld, in_flight, is_of, record_named, record_of, rollback, stopping};
 use crate::api::check::Check;
 use crate::api::condition::bounded;
 use crate::api::deployment::{Action, Base, Deployment, DeploymentSpec, DeploymentStatus, OnFailure, TicketRef};
@@ -37,7 +37,7 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    pub fn advance(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Situation, TicketStep> {
+    pub fn advance(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Situation, Read> {
         if self.overtaken(entry) {
             rollback::drop_due(entry);
         }
@@ -97,7 +97,7 @@ impl Turn<'_> {
     }
 
     /// An attempt in flight. `None`: there is none after all, or a new one takes its place.
-    fn follow(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, TicketStep> {
+    fn follow(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, Read> {
         let Some(RecordSeen::Found(record)) = record_of(self.world, entry)? else { return self.make(entry, creates) };
         if !is_of(self.world, record, entry) {
             entry.record = None;
@@ -136,14 +136,14 @@ impl Turn<'_> {
     }
 
     /// Whether a new attempt may write at once over one in flight: only where it inherits all that the other would have to undo.
-    fn may_take_over(&self, record: &Deployment) -> Result<bool, TicketStep> {
+    fn may_take_over(&self, record: &Deployment) -> Result<bool, Read> {
         let inherits =
             |plan: &Plan| record.spec.images.iter().all(|old| plan.images.iter().any(|new| new.container == old.container));
         Ok(record.spec.workload == self.target.workload && self.plan(None)?.is_ok_and(|plan| inherits(&plan)))
     }
 
     /// The intent is on the status; now the record. If the world has changed since, the intent is dropped.
-    fn make(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, TicketStep> {
+    fn make(&self, entry: &mut TargetStatus, creates: &mut Vec<Deployment>) -> Result<Option<Situation>, Read> {
         if let Some(plan) = self.plan_lost(entry)? {
             let mut record = self.record(entry, plan);
             if entry.request_hash.as_ref() != Some(&self.hash()) {
@@ -186,7 +186,7 @@ impl Turn<'_> {
     }
 
     /// A record that wrote and was deleted is made again, whatever is asked for by now: what it wrote has to be followed to its end.
-    fn plan_lost(&self, entry: &TargetStatus) -> Result<Option<Plan>, TicketStep> {
+    fn plan_lost(&self, entry: &TargetStatus) -> Result<Option<Plan>, Read> {
         let Some(RecordSeen::Absent) = record_of(self.world, entry)? else { return Ok(None) };
         let (Some(name), Ok((view, _))) = (&entry.record, self.found()?) else { return Ok(None) };
         let images = rollback::written_by(name, view).map(|marker| marker.set).or_else(|| {
@@ -214,7 +214,7 @@ impl Turn<'_> {
         entry: &mut TargetStatus,
         rollback: &TargetRollback,
         creates: &mut Vec<Deployment>,
-    ) -> Result<Situation, TicketStep> {
+    ) -> Result<Situation, Read> {
         let overridden = self.world.ticket.spec.manual_override;
         let seen = record_of(self.world, entry)?;
         if let Some(RecordSeen::Found(record)) = seen.filter(|_| rollback::is_running(entry)) {
@@ -274,7 +274,7 @@ impl Turn<'_> {
     }
 
     /// What taking the target back would write.
-    fn plan_back(&self, entry: &TargetStatus, rollback: &TargetRollback) -> Result<Result<Plan, Obstacle>, TicketStep> {
+    fn plan_back(&self, entry: &TargetStatus, rollback: &TargetRollback) -> Result<Result<Plan, Obstacle>, Read> {
         let (view, holder) = match self.found()? {
             Ok(found) => found,
             Err(obstacle) => return Ok(Err(obstacle)),
@@ -292,7 +292,7 @@ impl Turn<'_> {
     }
 
     /// Whether a target that was rolled back may be tried again.
-    fn retry(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
+    fn retry(&self, entry: &mut TargetStatus) -> Result<Situation, Read> {
         let failed = entry.failure_time.as_ref().map_or(self.world.now, |t| t.0);
         let until = whole_seconds(failed + backoff(self.settings().backoff_seconds, entry.tries));
         if self.world.now < until {
@@ -302,7 +302,7 @@ impl Turn<'_> {
     }
 
     /// Only Git can put the previous images back: that it has is news.
-    fn awaits_git(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
+    fn awaits_git(&self, entry: &mut TargetStatus) -> Result<Situation, Read> {
         let status = match record_of(self.world, entry)? {
             Some(RecordSeen::Found(record)) => record.status.clone().unwrap_or_default(),
             _ => DeploymentStatus::default(),
@@ -337,7 +337,7 @@ impl Turn<'_> {
     }
 
     /// Another try, if the workload is as the last one left it.
-    fn try_again(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
+    fn try_again(&self, entry: &mut TargetStatus) -> Result<Situation, Read> {
         let Probe::Found(view, _) = self.probe()? else { return self.start(entry) };
         if !restored(view, entry) {
             entry.result = Some(reason::WORKLOAD_MOVED_ON.to_owned());
@@ -365,7 +365,7 @@ impl Turn<'_> {
         self.start(entry)
     }
 
-    fn start(&self, entry: &mut TargetStatus) -> Result<Situation, TicketStep> {
+    fn start(&self, entry: &mut TargetStatus) -> Result<Situation, Read> {
         if let Some(obstacle) = self.policy_missing() {
             return Ok(Situation::Waiting(obstacle));
         }
@@ -390,7 +390,7 @@ impl Turn<'_> {
     }
 
     /// What would be done, were the operator not only to monitor.
-    fn would_do(&self, plan: &Plan) -> Result<String, TicketStep> {
+    fn would_do(&self, plan: &Plan) -> Result<String, Read> {
         let current = self.found()?.is_ok_and(|(view, _)| all_same_or_pinned(&plan.images, &view.images_of(&plan.images)));
         let (workload, image) = (&self.target.workload, &self.target.image);
         let what = if current { format!("{workload} has {image} already") } else { format!("would set {workload} to {image}") };
@@ -428,13 +428,13 @@ impl Turn<'_> {
         rivals.filter(before).min_by_key(|t| queue::place(t))
     }
 
-    fn probe(&self) -> Result<&Probe, TicketStep> {
+    fn probe(&self) -> Result<&Probe, Read> {
         let probe = self.world.probes.get(&self.target.workload);
-        probe.ok_or_else(|| TicketStep::ReadWorkload(self.target.workload.clone()))
+        probe.ok_or_else(|| Read::Workload(self.target.workload.clone()))
     }
 
     /// `record`: the one that is being made, which the workload may name already if it was made before and is lost.
-    fn plan(&self, record: Option<&str>) -> Result<Result<Plan, Obstacle>, TicketStep> {
+    fn plan(&self, record: Option<&str>) -> Result<Result<Plan, Obstacle>, Read> {
         let found = self.found()?;
         Ok(found.and_then(|(view, holder)| preflight::check(self.asker(record), self.target, view, holder)))
     }
@@ -444,7 +444,7 @@ impl Turn<'_> {
         Asker { ticket_uid, targets: self.targets, record }
     }
 
-    fn found(&self) -> Result<Result<(&WorkloadView, &Holder), Obstacle>, TicketStep> {
+    fn found(&self) -> Result<Result<(&WorkloadView, &Holder), Obstacle>, Read> {
         let on = self.target.workload.to_string();
         Ok(match self.probe()? {
             Probe::Found(view, holder) => Ok((&**view, holder)),

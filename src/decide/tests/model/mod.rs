@@ -24,7 +24,7 @@ use crate::decide::check::Limits;
 use crate::decide::condition_reason;
 use crate::decide::preflight::finished;
 use crate::decide::record::{self, Patched, Purpose, RecordReply, RecordStep, RecordWorld, Unwritten, WorkloadRead, WorkloadSeen};
-use crate::decide::ticket::{self as ticket_decision, Probe, RecordSeen, TicketReply, TicketStep, TicketWorld};
+use crate::decide::ticket::{self as ticket_decision, Probe, Read, RecordSeen, TicketReply, TicketStep, TicketWorld};
 
 /// How long a tick lasts: past every deadline and back-off.
 const TICK_SECONDS: i64 = 1000;
@@ -276,11 +276,11 @@ fn start_ticket(operator: &Operator, state: &State) -> Option<Pass> {
 fn go_on_ticket(mut world: TicketWorld, api: &Objects) -> Option<Pass> {
     loop {
         let reply = match ticket_decision::decide(&world) {
-            TicketStep::ReadRecord(name) => {
+            TicketStep::Read(Read::Record(name)) => {
                 let seen = api.records.get(&name).map_or(RecordSeen::Absent, |r| RecordSeen::Found(Box::new(r.owned())));
                 TicketReply::Record(name, seen)
             }
-            TicketStep::ReadWorkload(workload) => {
+            TicketStep::Read(Read::Workload(workload)) => {
                 let probe = api.view().map_or(Probe::Missing(Vec::new()), |view| {
                     let holder = api.holder(&view);
                     Probe::Found(Box::new(view), holder)
