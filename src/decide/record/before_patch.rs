@@ -11,7 +11,7 @@ use crate::api::condition::bounded;
 use crate::api::deployment::{Action, Deployment, RootCause, Write};
 use crate::api::marker::Marker;
 use crate::api::ticket::{Stop, Ticket};
-use crate::api::workload_ref::ContainerImage;
+use crate::api::workload_ref::{ContainerImage, is_name};
 use crate::decide::preflight::previous_images;
 use crate::decide::reason::{self, PROGRESSING, WRITE_REFUSED};
 use crate::decide::request;
@@ -47,6 +47,12 @@ pub fn authority(ticket: Option<&Ticket>, record: &Deployment, live: bool) -> Au
 }
 
 pub fn decide(world: &RecordWorld) -> RecordStep {
+    let workload = &world.record.spec.workload;
+    if !is_name(&workload.name) {
+        // No request can be made of it, so none ever was.
+        let message = format!("spec.workload.name: {:?} is no name of an object; nothing was written", workload.name);
+        return end_now(world, reason::REJECTED, &bounded(&message));
+    }
     let why = match world.authority {
         Authority::Unconfirmed => return RecordStep::ReadTicket,
         Authority::Granted => None,

@@ -352,3 +352,15 @@ fn pods_that_cannot_be_made_count_when_it_stays_so() {
     let RecordStep::WriteStatus(status) = decide(&world) else { panic!("{:?}", decide(&world)) };
     assert_eq!(status.root_cause.unwrap().reason, "FailedCreate");
 }
+
+/// A record made by hand where nothing refuses it.
+#[test]
+fn a_record_about_what_can_be_no_workload_ends_and_says_so() {
+    for odd in ["ẞßİıſﬁ", "web?x", "a/b", ""] {
+        let mut record = unwritten();
+        record.spec.workload.name = odd.into();
+        let (reason, message) = end(&world(record, WorkloadSeen::Unread));
+        assert_eq!(reason, reason::REJECTED);
+        assert!(message.contains("is no name of an object"), "{message}");
+    }
+}
