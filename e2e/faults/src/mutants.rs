@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
+use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::ROOT;
@@ -39,10 +40,10 @@ pub async fn run(binary: &Path, only: Option<&str>, lanes: usize) -> bool {
     let (mut rows, mut all_caught) = (Vec::new(), true);
     for (number, mutant) in mutants.iter().enumerate() {
         let began = Instant::now();
-        let caught = match build(mutant) {
+        let caught = match build(mutant).await {
             Ok(binary) => match by_proxy(&ground, &binary, mutant, &undisturbed, lanes, number).await {
                 Some((case, wrong)) => Ok(format!("`{case}`: {wrong}")),
-                None => by_model(),
+                None => by_model().await,
             },
             Err(why) => Err(why),
         };
@@ -81,13 +82,14 @@ fn tree() -> PathBuf {
 }
 
 /// The operator with the defect in it.
-fn build(mutant: &Mutant) -> Result<PathBuf, String> {
-    copy_source()?;
+async fn build(mutant: &Mutant) -> Result<PathBuf, String> {
+    copy_source().await?;
     let directory = "--directory=target/mutants/tree";
     let patch = mutant.patch.to_string_lossy();
     run_in(Path::new(ROOT), "git", &["apply", directory, &patch])
+        .await
         .map_err(|why| format!("{patch} does not fit the source any more, put the defect into it anew: {why}"))?;
-    run_in(&tree(), "cargo", &["build", "--locked", "--target-dir", "../build"])?;
+    run_in(&tree(), "cargo", &["build", "--locked", "--target-dir", "../build"]).await?;
     let built = Path::new(ROOT).join("target/mutants/build/debug/trackdown");
     let kept = Path::new(ROOT).join("target/mutants").join(&mutant.name);
     let _ = std::fs::remove_file(&kept);
@@ -96,9 +98,9 @@ fn build(mutant: &Mutant) -> Result<PathBuf, String> {
 }
 
 /// The source as it is, in a folder of its own. What has not changed keeps its time, so that little is compiled again.
-fn copy_source() -> Result<(), String> {
+async fn copy_source() -> Result<(), String> {
     let listed = Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(ROOT).output();
-    let listed = listed.map_err(|e| e.to_string())?;
+    let listed = listed.await.map_err(|e| e.to_string())?;
     for file in String::from_utf8_lossy(&listed.stdout).lines() {
         let (from, to) = (Path::new(ROOT).join(file), tree().join(file));
         // One that was deleted is listed until that is committed.
@@ -112,8 +114,11 @@ fn copy_source() -> Result<(), String> {
     Ok(())
 }
 
-fn run_in(dir: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).current_dir(dir).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+/// What is given up takes the program along.
+async fn run_in(dir: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).current_dir(dir).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = output.await.map_err(|e| e.to_string())?;
     let said = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() { Ok(()) } else { Err(said()) }
 }
@@ -161,9 +166,9 @@ async fn by_proxy(
 }
 
 /// What the model says of the source as it is now.
-fn by_model() -> Result<String, String> {
+async fn by_model() -> Result<String, String> {
     let tested = ["test", "--locked", "--lib", "--target-dir", "../build", "--", "model"];
-    match run_in(&tree(), "cargo", &tested) {
+    match run_in(&tree(), "cargo", &tested).await {
         Ok(()) => Err("neither the proxy's runs nor the model found it".to_owned()),
         Err(said) => {
             let property = said.lines().find(|l| l.contains("does not hold after"));
@@ -177,14 +182,14 @@ mod tests {
     use super::*;
 
     /// One that does not fit any more proves nothing.
-    #[test]
-    fn every_mutant_fits_the_source() {
+    #[tokio::test]
+    async fn every_mutant_fits_the_source() {
         let mutants = all();
         assert!(mutants.len() >= 16, "{} mutants", mutants.len());
         for mutant in mutants {
             assert!(!mutant.title.is_empty() && !mutant.class.is_empty(), "{}: Title: and Class: in its head", mutant.name);
             let patch = mutant.patch.to_string_lossy();
-            let fits = run_in(Path::new(ROOT), "git", &["apply", "--check", &patch]);
+            let fits = run_in(Path::new(ROOT), "git", &["apply", "--check", &patch]).await;
             assert!(fits.is_ok(), "{} has to be made anew: {fits:?}", mutant.name);
         }
     }
