@@ -151,3 +151,32 @@ pub async fn kubectl_behaves_as_expected(cluster: &Arc<Cluster>) {
     let workload = scene.kubectl(&["describe", "deployment.apps", "web"]);
     assert!(workload.contains("ImageSet") && workload.contains("ticket ISS-1 set web=ghcr.io/acme/web:2"), "{workload}");
 }
+
+/// Caches keep a part of an object; what is not in them is there all the same, after every write of a status.
+pub async fn status_alone_is_written(cluster: &Arc<Cluster>) {
+    let scene = Scene::new(cluster, "status-alone-is-written").await;
+    scene.workload("web", "ghcr.io/acme/web:1", 1).await;
+    let mut wanted = ready_ticket("iss-1", "web", "ghcr.io/acme/web:2");
+    wanted["metadata"]["labels"] = json!({"team": "shop"});
+    wanted["metadata"]["annotations"] = json!({"example.org/why": "because"});
+    wanted["spec"]["description"] = json!("the whole story");
+    wanted["spec"]["assignee"] = json!("alice");
+    wanted["spec"]["links"] = json!([{"system": "jira", "key": "SHOP-17"}]);
+    wanted["spec"]["stateMetadata"] = json!({"reviewer": "bob", "extra": {"a": "b"}});
+    scene.apply(&wanted);
+    let before = serde_json::to_value(scene.ticket("iss-1").await).unwrap();
+    scene.wait_done("iss-1").await;
+    let after = serde_json::to_value(scene.ticket("iss-1").await).unwrap();
+    assert_eq!(after["spec"], before["spec"]);
+    assert_eq!(after["metadata"]["labels"], json!({"team": "shop"}));
+    assert_eq!(after["metadata"]["annotations"], before["metadata"]["annotations"]);
+    let of_kubectl = |ticket: &serde_json::Value| {
+        let entries = ticket["metadata"]["managedFields"].as_array().unwrap();
+        entries.iter().find(|e| e["manager"] == "kubectl-client-side-apply").cloned().unwrap()
+    };
+    assert_eq!(of_kubectl(&after), of_kubectl(&before), "who owns what");
+    let record = scene.records("iss-1").await.remove(0);
+    let labels = record.metadata.labels.unwrap();
+    assert_eq!(labels["trackdown.dev/ticket"], "iss-1");
+    assert!(record.metadata.managed_fields.unwrap().iter().any(|e| e.subresource.is_none()), "who made it");
+}

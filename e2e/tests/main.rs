@@ -60,7 +60,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let tests = tests![
-        happy::{ticket_becomes_a_rollout, budget_of_requests, idle_asks_for_nothing, several_targets, sixteen_targets, kubectl_behaves_as_expected},
+        happy::{ticket_becomes_a_rollout, budget_of_requests, idle_asks_for_nothing, several_targets, sixteen_targets, kubectl_behaves_as_expected, status_alone_is_written},
         failing::{
             bad_image_rolls_back_and_stops, crash_loop_is_found, config_error_is_found, deadline_explains_itself, hold_leaves_the_bad_image,
             previous_is_never_the_bad_image, one_bad_target_of_two, new_image_starts_afresh, retry_by_annotation, quota_is_found,

@@ -2,10 +2,10 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::stream::{SelectAll, StreamExt};
-use futures::{Stream, future};
+use futures::{Stream, stream};
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use kube::core::ClusterResourceScope;
 use kube::runtime::watcher;
@@ -88,17 +88,41 @@ fn report(metrics: &Metrics, vitals: &Vitals, said: &mut Option<String>, problem
     *said = problem.map(str::to_owned);
 }
 
+/// Pauses after a refusal: doubled from the first to the longest.
+const REFUSED_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What is seen of an object of this name from now on. After a refusal it is looked at anew: a watch that goes on where it was says
+/// nothing as long as the object stays the same.
 fn seen<K>(client: &Client, name: &str) -> impl Stream<Item = Seen<K>> + Send + use<K>
 where
     K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    watch_one(Api::<K>::all(client.clone()), name).filter_map(|event| {
-        future::ready(match event {
-            Ok(Some(object)) => Some(Seen::Found(Box::new(object))),
-            Ok(None) => Some(Seen::Missing),
-            // While the API server cannot be reached, what was seen last is the best that is known.
-            Err(error) => unreadable(&error).map(Seen::Unreadable),
-        })
+    let (api, name) = (Api::<K>::all(client.clone()), name.to_owned());
+    let look = move || watch_one(api.clone(), &name).boxed();
+    let (first, longest) = REFUSED_PAUSES;
+    let start = look();
+    stream::unfold((Some(start), first), move |(watch, pause)| {
+        let look = look.clone();
+        async move {
+            let (mut watch, next_pause) = if let Some(watch) = watch {
+                (watch, first)
+            } else {
+                tokio::time::sleep(pause).await;
+                (look(), (pause * 2).min(longest))
+            };
+            loop {
+                match watch.next().await? {
+                    Ok(Some(object)) => return Some((Seen::Found(Box::new(object)), (Some(watch), first))),
+                    Ok(None) => return Some((Seen::Missing, (Some(watch), first))),
+                    // While the API server cannot be reached, what was seen last is the best that is known.
+                    Err(error) => {
+                        if let Some(why) = unreadable(&error) {
+                            return Some((Seen::Unreadable(why), (None, next_pause)));
+                        }
+                    }
+                }
+            }
+        }
     })
 }
 
@@ -113,5 +137,48 @@ fn unreadable(error: &watcher::Error) -> Option<String> {
     match source {
         kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404) => Some(status.message.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tower_test::mock;
+
+    use super::*;
+
+    const NAME: &str = "who";
+
+    /// Refused for a moment, and the same as ever after that: a watch that goes on where it was would never tell.
+    #[tokio::test]
+    async fn after_a_refusal_it_is_listed_again() {
+        let (service, mut server) = mock::pair::<Request<Body>, Response<Body>>();
+        let client = Client::new(service, "default");
+        let mut stream = std::pin::pin!(seen::<ValidatingAdmissionPolicy>(&client, NAME));
+        let list = json!({"kind": "List", "metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": NAME}}]});
+        let refused =
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": "Forbidden", "code": 403});
+        let api_server = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            for (code, answer) in [(200, &list), (403, &refused), (200, &list)] {
+                let (request, send) = server.next_request().await.expect("no request");
+                asked.push(request.uri().query().unwrap_or_default().contains("watch=true"));
+                let body = Value::to_string(answer).into_bytes();
+                send.send_response(Response::builder().status(code).body(Body::from(body)).unwrap());
+            }
+            asked
+        });
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            told.push(match stream.next().await.unwrap() {
+                Seen::Found(_) => "found",
+                Seen::Unreadable(_) => "refused",
+                _ => "nothing",
+            });
+        }
+        assert_eq!(told, ["found", "refused", "found"]);
+        assert_eq!(api_server.await.unwrap(), [false, true, false], "listed, watched, listed");
     }
 }

@@ -103,12 +103,13 @@ fn gather(ctx: &Context, record: &Arc<Deployment>, key: &ObjectRef<Deployment>) 
             None => (WorkloadSeen::Unread, Holder::Nobody),
         },
     };
+    let unwritten = ctx.unwritten().is_certain(record);
     RecordWorld {
         workload,
         holder,
         pods: ctx.pods.get(key),
         checks: ctx.checks.get(key, phase(record)),
-        unwritten: ctx.unwritten().is_certain(record),
+        unwritten,
         ..RecordWorld::of((**record).clone(), ticket.as_deref(), Context::now())
     }
 }

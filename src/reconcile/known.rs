@@ -176,15 +176,16 @@ impl<K: Faceted> Index<K> {
     /// An object has changed, come (`old`: none) or gone (`new`: none).
     fn replace(&self, old: Option<&Arc<K>>, new: Option<&Arc<K>>) {
         let facets = |object: Option<&Arc<K>>| object.map(|o| o.facets().into_iter().collect::<HashSet<_>>()).unwrap_or_default();
+        let (before, after) = (facets(old), facets(new));
         let mut index = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for facet in facets(old) {
+        for facet in before {
             let Some(objects) = index.get_mut(&facet) else { continue };
             objects.retain(|o| old.is_none_or(|old| !Arc::ptr_eq(o, old)));
             if objects.is_empty() {
                 index.remove(&facet);
             }
         }
-        for facet in facets(new) {
+        for facet in after {
             index.entry(facet).or_default().extend(new.cloned());
         }
     }

@@ -93,7 +93,7 @@ fn since(ctx: &Context, ticket: &Ticket) -> BTreeMap<String, Since> {
     records.filter_map(|record| Some((record.name_any(), ctx.since(&record)?))).collect()
 }
 
-fn rivals(ctx: &Context, ticket: &Ticket) -> Vec<(Workload, Ticket)> {
+fn rivals(ctx: &Context, ticket: &Ticket) -> Vec<(Workload, Arc<Ticket>)> {
     if ticket.spec.state != Some(TicketState::ReadyForDeployment) {
         return Vec::new();
     }
@@ -105,7 +105,6 @@ fn rivals(ctx: &Context, ticket: &Ticket) -> Vec<(Workload, Ticket)> {
     others
         .filter(|(_, other)| is_ready(other) && other.metadata.uid != ticket.metadata.uid)
         .filter(|(workload, other)| queue::competes(other, workload))
-        .map(|(workload, other)| (workload, (*other).clone()))
         .collect()
 }
 

@@ -33,7 +33,7 @@ impl Rollable for Deployment {
 fn reported_failure(condition: &DeploymentCondition) -> Option<ReportedFailure> {
     let reason = condition.reason.as_deref().unwrap_or_default();
     let (failed, counts) = match condition.type_.as_str() {
-        "ReplicaFailure" => (condition.status == "True", Counts::Stands),
+        "ReplicaFailure" => (condition.status == "True", Counts::ToldAndStands),
         "Progressing" => (condition.status == "False" && reason == "ProgressDeadlineExceeded", Counts::Told),
         _ => (false, Counts::Told),
     };

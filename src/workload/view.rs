@@ -42,25 +42,13 @@ pub struct ReportedFailure {
 pub enum Counts {
     /// When it is told after the write.
     Told,
-    /// When it is there some time after the write: its controller says nothing new of it as long as it stays, and it may pass. While the API
-    /// server starts, its controllers have no rights.
+    /// When it is told after the write and is still there some time later: it may pass. While the API server starts, its controllers have no
+    /// rights.
+    ToldAndStands,
+    /// When it is there some time after the write, whenever it was told: its controller says nothing new of it as long as it stays.
     Stands,
-    /// Either way.
+    /// When it is told after the write, or is there some time after that.
     ToldOrStands,
-}
-
-impl Counts {
-    /// Whether being told of is enough.
-    #[must_use]
-    pub fn when_told(self) -> bool {
-        self != Self::Stands
-    }
-
-    /// Whether being there some time later is enough.
-    #[must_use]
-    pub fn when_it_stands(self) -> bool {
-        self != Self::Told
-    }
 }
 
 /// What a controller that promotes templates goes back to by itself, while the newest is not promoted.

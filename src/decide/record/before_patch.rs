@@ -30,10 +30,15 @@ pub fn authority(ticket: Option<&Ticket>, record: &Deployment, live: bool) -> Au
     let Some(ticket) = ticket.filter(|t| is_ticket_of(t, record)) else {
         return if live { Authority::Orphaned } else { Authority::Unconfirmed };
     };
-    let entries = ticket.status.iter().flat_map(|s| &s.targets);
-    let named = entries.into_iter().find(|e| e.name == record.spec.target && e.record == record.metadata.name);
-    let Some(entry) = named.filter(|e| e.attempt == record.spec.attempt) else {
-        return if live { Authority::Withdrawn } else { Authority::Unconfirmed };
+    let mut entries = ticket.status.iter().flat_map(|s| &s.targets).filter(|e| e.name == record.spec.target);
+    let entry = entries.next();
+    let Some(entry) = entry.filter(|e| e.record == record.metadata.name && e.attempt == record.spec.attempt) else {
+        let overtaken = entry.is_some_and(|e| e.attempt > record.spec.attempt);
+        return match live {
+            true if overtaken => Authority::Overtaken,
+            true => Authority::Withdrawn,
+            false => Authority::Unconfirmed,
+        };
     };
     if let Some(stop) = entry.stop {
         return Authority::Stopped(stop);
@@ -59,7 +64,9 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
         Authority::Stopped(Stop::Rollback) => Some((reason::ABORTED, "ended by its ticket before anything was written")),
         Authority::Stopped(Stop::Leave) => Some((reason::ABORTED, "a person took over before anything was written")),
         Authority::Orphaned => Some((reason::ABORTED, "its ticket was deleted before anything was written")),
-        Authority::Withdrawn => Some((reason::SUPERSEDED, "its ticket asks for something else; nothing was written")),
+        Authority::Withdrawn | Authority::Overtaken => {
+            Some((reason::SUPERSEDED, "its ticket asks for something else; nothing was written"))
+        }
     };
     let view = match &world.workload {
         WorkloadSeen::Unread | WorkloadSeen::Watched(_) => return RecordStep::ReadWorkload,

@@ -18,7 +18,7 @@ use crate::decide::images::all_same_or_pinned;
 use crate::decide::reason::{self, PROGRESSING};
 use crate::workload::argo_rollout::{ABORTED_BY_PERSON, PAUSED};
 use crate::workload::pods::{NewPods, PodView};
-use crate::workload::view::{ReportedFailure, WorkloadView};
+use crate::workload::view::{Counts, ReportedFailure, WorkloadView};
 use crate::workload::{patch, pods};
 
 /// A pod that is not ready is told of when it is this old, or a quarter of the rollout's time: most are ready by then, and each telling is a
@@ -81,7 +81,8 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
     let by_controller =
         || view.progress.clone().or_else(|| not_yet_available(view, pods)).or_else(|| unconfirmed_because(world, view));
     if world.now >= deadline {
-        return match explained(world, seen.hint(world.now).or_else(by_controller)) {
+        let reported = || reported_lately(view, patched);
+        return match explained(world, seen.hint(world.now).or_else(reported).or_else(by_controller)) {
             Ok(hint) => fail(world, view, timed_out(world, view, hint)),
             Err(step) => *step,
         };
@@ -99,7 +100,7 @@ pub fn decide(world: &RecordWorld, status: &DeploymentStatus) -> RecordStep {
             Err(step) => *step,
         };
     }
-    let standing = view.failures.iter().filter(|f| f.counts.when_it_stands()).map(|f| stands(f, patched));
+    let standing = view.failures.iter().filter_map(|f| counts_at(f, patched));
     let next_slow = pods.iter().filter(|p| !p.ready).filter_map(|p| p.created).map(|t| t + slow);
     let look = patched + LOOK_AT_PODS_AFTER;
     let times = next_slow.chain(standing).chain([look, patched + slow, deadline]);
@@ -194,14 +195,25 @@ fn scaled_to_zero(world: &RecordWorld) -> RootCause {
 
 /// What the workload's controller says of this rollout: conditions from before the write are about an earlier one.
 fn reported_failure(view: &WorkloadView, patched: Timestamp, now: Timestamp) -> Option<RootCause> {
-    let new = |f: &ReportedFailure| f.counts.when_told() && f.since.is_some_and(|t| t.as_second() >= patched.as_second());
-    let stays = |f: &ReportedFailure| f.counts.when_it_stands() && now >= stands(f, patched);
-    view.failures.iter().find(|f| view.observed() && (new(f) || stays(f))).map(|f| f.cause.clone())
+    let counts = |f: &&ReportedFailure| counts_at(f, patched).is_some_and(|at| now >= at);
+    view.failures.iter().filter(|_| view.observed()).find(counts).map(|f| f.cause.clone())
 }
 
-/// When a failure that is there has stood long enough.
-fn stands(failure: &ReportedFailure, patched: Timestamp) -> Timestamp {
-    failure.since.map_or(patched, |told| told.max(patched)) + STANDING_AFTER
+/// When a failure that is there counts; `None`: it is about an earlier rollout.
+fn counts_at(failure: &ReportedFailure, patched: Timestamp) -> Option<Timestamp> {
+    let told = failure.since.filter(|told| told.as_second() >= patched.as_second());
+    let stood = failure.since.map_or(patched, |told| told.max(patched)) + STANDING_AFTER;
+    match failure.counts {
+        Counts::Told => told.map(|_| patched),
+        Counts::ToldAndStands => told.map(|_| stood),
+        Counts::Stands => Some(stood),
+        Counts::ToldOrStands => Some(told.map_or(stood, |_| patched)),
+    }
+}
+
+/// What the workload's controller says of this rollout that has not stood long enough to count.
+fn reported_lately(view: &WorkloadView, patched: Timestamp) -> Option<RootCause> {
+    view.failures.iter().filter(|_| view.observed()).find(|f| counts_at(f, patched).is_some()).map(|f| f.cause.clone())
 }
 
 /// The workload, if it is still what this record made of it.
@@ -281,7 +293,7 @@ fn lost(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
     let released = view.rolling.is_none() && view.marker != world.record.spec.base.marker;
     match world.authority {
         Authority::Unconfirmed if sibling && released => RecordStep::ReadTicket,
-        Authority::Withdrawn if sibling && released => overtaken(world),
+        Authority::Overtaken if sibling && released => overtaken(world),
         _ if sibling && relabelled => overtaken(world),
         _ => contested(world, view),
     }

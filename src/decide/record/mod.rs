@@ -109,6 +109,8 @@ pub enum Authority {
     Stopped(Stop),
     /// The ticket does not name the record, or asks for something else by now.
     Withdrawn,
+    /// The ticket names a newer attempt.
+    Overtaken,
     /// There is no such ticket any more.
     Orphaned,
     /// The cache does not name the record; only a live read tells whether the cache is late.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::workload::Rollable;
 use crate::workload::argo_rollout::{ABORTED_BY_PERSON, Rollout};
-use crate::workload::view::WorkloadView;
+use crate::workload::view::{Counts, WorkloadView};
 
 /// A Rollout of three pods at generation 3, with this status and strategy.
 fn view(strategy: &Value, status: &Value) -> WorkloadView {
@@ -89,6 +89,6 @@ fn who_gave_up_is_told_by_the_text_alone() {
     assert_eq!(failures("old", late.clone()).len(), 1);
     assert!(failures("new", late).is_empty(), "of a promoted template it flashes up when the old pods go");
     let invalid = json!([{"type": "InvalidSpec", "status": "True", "reason": "InvalidSpec", "message": "no such service"}]);
-    assert!(failures("new", invalid.clone())[0].counts.when_it_stands());
+    assert_eq!(failures("new", invalid.clone())[0].counts, Counts::ToldOrStands);
     assert_eq!(view(&canary(), &json!({"conditions": invalid})).invalid.as_deref(), Some("no such service"));
 }

@@ -325,6 +325,8 @@ fn an_attempt_that_was_overtaken_long_ago_is_not_contested() {
     world.authority = Authority::Unconfirmed;
     assert_eq!(decide(&world), RecordStep::ReadTicket);
     world.authority = Authority::Withdrawn;
+    assert_eq!(end(&world).0, reason::CONTESTED, "there is no newer attempt");
+    world.authority = Authority::Overtaken;
     assert_eq!(end(&world).0, reason::SUPERSEDED);
     world.record.spec.base.marker = Some(newer.to_string());
     assert_eq!(end(&world).0, reason::CONTESTED, "it was there before");
@@ -351,6 +353,18 @@ fn pods_that_cannot_be_made_count_when_it_stays_so() {
     world.now = until.unwrap();
     let RecordStep::WriteStatus(status) = decide(&world) else { panic!("{:?}", decide(&world)) };
     assert_eq!(status.root_cause.unwrap().reason, "FailedCreate");
+    // At the deadline it is what is known, however short it stands.
+    world.record.spec.timeout_seconds = 10;
+    world.now = "2027-01-15T08:00:11Z".parse().unwrap();
+    let RecordStep::WriteStatus(status) = decide(&world) else { panic!("{:?}", decide(&world)) };
+    let cause = status.root_cause.unwrap();
+    assert!(cause.reason == "Timeout" && cause.message.contains("FailedCreate: exceeded quota"), "{cause:?}");
+    // One of the old pods from before the change says nothing about the new ones.
+    world.record.spec.timeout_seconds = 300;
+    workload["status"]["conditions"][0]["lastUpdateTime"] = json!("2027-01-15T07:59:00Z");
+    world.workload = live(view(&workload));
+    world.now = "2027-01-15T08:01:00Z".parse().unwrap();
+    assert!(matches!(decide(&world), RecordStep::Wait { .. }), "{:?}", decide(&world));
 }
 
 /// A record made by hand where nothing refuses it.

@@ -10,6 +10,7 @@ mod superseded;
 mod turn;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -48,7 +49,7 @@ pub struct TicketWorld {
     /// What came after records of this ticket, see [`super::lineage`].
     pub since: BTreeMap<String, Since>,
     /// Other tickets on their way to a workload, with the workload.
-    pub rivals: Vec<(Workload, Ticket)>,
+    pub rivals: Vec<(Workload, Arc<Ticket>)>,
     /// The workloads that were read in this pass.
     pub probes: BTreeMap<Workload, Probe>,
     /// The operator only says what it would do.

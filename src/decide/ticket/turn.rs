@@ -423,7 +423,7 @@ impl Turn<'_> {
 
     fn ahead(&self) -> Option<&Ticket> {
         let own = queue::place(&self.world.ticket);
-        let rivals = self.world.rivals.iter().filter(|(w, _)| *w == self.target.workload).map(|(_, t)| t);
+        let rivals = self.world.rivals.iter().filter(|(w, _)| *w == self.target.workload).map(|(_, t)| &**t);
         let before = |t: &&Ticket| queue::place(t) < own || queue::holds(t, &self.target.workload);
         rivals.filter(before).min_by_key(|t| queue::place(t))
     }
