@@ -6,6 +6,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::{Value, json};
+use trackdown::api::ticket::Ticket;
+use trackdown::decide::request;
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
@@ -56,7 +58,8 @@ pub async fn templates(scene: &Scene) -> Templates {
         parked: get(format!("{}/{PARKED}", path("tickets"))).await,
         records,
     };
-    scene.kubectl(&["delete", "tickets,deployments.trackdown.dev,deployments.apps", "--all"]);
+    scene.kubectl(&["delete", "tickets,deployments.trackdown.dev", "--all"]);
+    scene.kubectl(&["delete", "deployment.apps", WORKLOAD]);
     templates
 }
 
@@ -96,7 +99,13 @@ fn numbered(kind: &str, template: &Value, number: usize) -> (String, String) {
         text = text.replace(&uid, &format!("{}{number:08x}", &uid[..uid.len() - 8]));
     }
     text = text.replace(&format!("crowd-{NUMBER}"), &format!("crowd-{number:06}"));
-    // Names of records are cut, and end in a hash.
+    if kind == "tickets" {
+        // Its target has another name: what it asked for has another hash.
+        let ticket: Ticket = serde_json::from_str(&text).unwrap();
+        let asked = request::hash(&request::resolve(&ticket)[0], &ticket.spec.rollout);
+        let known = ticket.status.iter().flat_map(|s| &s.targets).find_map(|e| e.request_hash.clone());
+        text = known.map_or(text.clone(), |known| text.replace(&known, &asked));
+    }
     let name = object["metadata"]["name"].as_str().unwrap().replace(NUMBER, &format!("{number:06}"));
     let namespace = object["metadata"]["namespace"].as_str().unwrap();
     (format!("/registry/trackdown.dev/{kind}/{namespace}/{name}"), text)
