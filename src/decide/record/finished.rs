@@ -16,6 +16,8 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
 fn release(world: &RecordWorld) -> RecordStep {
     let view = match &world.workload {
         WorkloadSeen::Watched(view) | WorkloadSeen::Live(view) if view.uid == world.record.spec.base.uid => view,
+        // Refused, and then not even shown: whether it is let go is not known.
+        WorkloadSeen::Unreadable(_) => return RECHECK,
         _ => return IDLE,
     };
     let owner = marker_owner(world, view);

@@ -9,7 +9,9 @@ use crate::api::{MARKER_ANNOTATION, ROLLING_LABEL};
 use crate::decide::condition_reason;
 use crate::decide::preflight::Holder;
 use crate::decide::reason;
-use crate::decide::record::{Answer, Authority, Looked, Purpose, RecordStep, RecordWorld, WorkloadSeen, decide};
+use crate::decide::record::{
+    Answer, Authority, Looked, Patched, Purpose, RecordReply, RecordStep, RecordWorld, WorkloadRead, WorkloadSeen, decide,
+};
 use crate::workload::pods::PodView;
 use crate::workload::view::{TemplateSeen, WorkloadView};
 
@@ -377,4 +379,19 @@ fn a_record_about_what_can_be_no_workload_ends_and_says_so() {
         assert_eq!(reason, reason::REJECTED);
         assert!(message.contains("is no name of an object"), "{message}");
     }
+}
+
+/// An API server that is just starting refuses the release, and then the look at the workload: nobody else would let it go.
+#[test]
+fn a_release_that_was_refused_is_tried_again() {
+    let mut record = going_back();
+    record.status.as_mut().unwrap().completion_time = Some(MicroTime(at(0)));
+    let mut world = world(record, live(view(&marked(OLD, true, "0123456789.back"))));
+    assert!(matches!(decide(&world), RecordStep::Patch { purpose: Purpose::Release, .. }));
+    world.learn(RecordReply::Patched {
+        purpose: Purpose::Release,
+        outcome: Patched::Refused("no".into(), WorkloadRead::Refused("no".into())),
+        unwritten: false,
+    });
+    assert!(matches!(decide(&world), RecordStep::Wait { recheck: true, .. }), "{:?}", decide(&world));
 }
