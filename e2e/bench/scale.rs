@@ -13,13 +13,10 @@
     dead_code
 )]
 
-#[path = "crowd.rs"]
 mod crowd;
 #[path = "../harness/mod.rs"]
 mod harness;
-#[path = "plot.rs"]
 mod plot;
-#[path = "process.rs"]
 mod process;
 
 use std::fmt::Write as _;

@@ -233,9 +233,9 @@ impl Pass<'_> {
         let forward = purpose == Purpose::Forward;
         let certain_before = forward && self.ctx.unwritten().trying(record, self.world.now);
         let reply = workloads::patch(&self.ctx.client, &record.spec.workload, patch, dry_run).await?;
-        if certain_before && !matches!(reply, Reply::Ok(_)) {
-            self.ctx.unwritten().refused(record);
-        }
+        let took_effect = matches!(reply, Reply::Ok(_));
+        let unwritten =
+            if forward { self.ctx.unwritten().answered(record, certain_before, took_effect) } else { self.world.unwritten };
         let outcome = match reply {
             Reply::Ok(_) if dry_run => Patched::WouldBeDone,
             Reply::Ok(view) => {
@@ -247,7 +247,6 @@ impl Pass<'_> {
             Reply::NotFound => Patched::Missing,
             Reply::Refused(why) => Patched::Refused(why, self.look_at_workload().await?),
         };
-        let unwritten = if forward { self.ctx.unwritten().is_certain(record) } else { self.world.unwritten };
         Ok(RecordReply::Patched { purpose, outcome, unwritten })
     }
 

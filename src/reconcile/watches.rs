@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{StreamExt, future, stream};
+use k8s_openapi::api::apps::v1 as apps;
 use kube::api::ObjectMeta;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Config, Controller};
@@ -310,18 +311,12 @@ trait Watched:
 {
 }
 
-impl<K> Watched for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Faceted
-        + Kept
-        + DeserializeOwned
-        + Clone
-        + Debug
-        + Send
-        + Sync
-        + 'static
-{
-}
+impl Watched for Ticket {}
+impl Watched for Deployment {}
+impl Watched for apps::Deployment {}
+impl Watched for apps::StatefulSet {}
+impl Watched for apps::DaemonSet {}
+impl Watched for Rollout {}
 
 /// The cache of a kind.
 struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {

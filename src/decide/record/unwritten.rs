@@ -35,9 +35,12 @@ impl Unwritten {
         before.unwrap_or_else(|| age.is_some_and(|age| age > UNDER_WAY))
     }
 
-    /// The write was refused, and before it was tried it was certain that nothing had been written.
-    pub fn refused(&mut self, record: &Deployment) {
-        self.0.insert(key(record), true);
+    /// The write was answered. Whether it is certain now that nothing was written; `before`: what [`Self::trying`] said.
+    pub fn answered(&mut self, record: &Deployment, before: bool, took_effect: bool) -> bool {
+        if before && !took_effect {
+            self.0.insert(key(record), true);
+        }
+        self.is_certain(record)
     }
 
     /// Forgets the record.

@@ -7,7 +7,6 @@ use crate::api::deployment::{Deployment, RootCause};
 use crate::api::workload_ref::ContainerImage;
 use crate::api::{MARKER_ANNOTATION, ROLLING_LABEL};
 use crate::decide::condition_reason;
-use crate::decide::preflight::Holder;
 use crate::decide::reason;
 use crate::decide::record::{
     Answer, Authority, Looked, Patched, Purpose, RecordReply, RecordStep, RecordWorld, WorkloadRead, WorkloadSeen, decide,
@@ -58,22 +57,8 @@ fn marked(image: &str, restored: bool, label: &str) -> Value {
 }
 
 fn world(record: Deployment, workload: WorkloadSeen) -> RecordWorld {
-    RecordWorld {
-        record,
-        authority: Authority::Granted,
-        workload,
-        holder: Holder::Nobody,
-        pods: None,
-        checks: None,
-        newest: Looked::NotYet,
-        pod_warning: Looked::NotYet,
-        contents: None,
-        surplus: Vec::new(),
-        answer: None,
-        unwritten: false,
-        relabelled: false,
-        now: at(0) + SignedDuration::from_secs(10),
-    }
+    let now = at(0) + SignedDuration::from_secs(10);
+    RecordWorld { authority: Authority::Granted, workload, ..RecordWorld::of(record, None, now) }
 }
 
 fn live(view: WorkloadView) -> WorkloadSeen {

@@ -468,10 +468,12 @@ fn perform_record(state: &mut State, i: usize, mut world: RecordWorld, step: Rec
 /// The pass hears what came of its patch, and goes on to its next write.
 fn patched(state: &mut State, i: usize, mut world: RecordWorld, purpose: Purpose, outcome: Patched) -> Option<Pass> {
     let memory = &mut state.operators[i].unwritten;
-    if purpose == Purpose::Forward && memory.trying(&world.record, world.now) && !matches!(outcome, Patched::Done(_)) {
-        memory.refused(&world.record);
-    }
-    let unwritten = if purpose == Purpose::Forward { memory.is_certain(&world.record) } else { world.unwritten };
+    let unwritten = if purpose == Purpose::Forward {
+        let before = memory.trying(&world.record, world.now);
+        memory.answered(&world.record, before, matches!(outcome, Patched::Done(_)))
+    } else {
+        world.unwritten
+    };
     world.learn(RecordReply::Patched { purpose, outcome, unwritten });
     go_on_record(world, &state.api)
 }
