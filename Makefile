@@ -62,17 +62,18 @@ check-format:
 .PHONY: lint
 lint: ## Lint: clippy (pedantic) and go vet
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	@# Alone, without what other crates of the workspace turn on: with a client or a runtime in it, it does not compile.
+	cargo clippy --locked --package trackdown-api --package trackdown-core -- --deny warnings
 	cd e2e/cluster && go vet ./...
 
 .PHONY: test-unit
 test-unit: ## Unit and property tests, mocked API, the model: no cluster
-	cargo test --locked --lib --test unit -- $(FILTER)
-	cargo test --locked --package trackdown-faults -- $(FILTER)
+	cargo test --locked --workspace --lib --bins --test unit -- $(FILTER)
 	cd e2e/cluster && go test ./...
 
 .PHONY: model
 model: ## The model, every state of it: a person's every move with every fault, at every step (minutes)
-	MODEL=all cargo test --locked --lib -- --nocapture --test-threads=1 model
+	MODEL=all cargo test --locked --package trackdown-sim -- --nocapture --test-threads=1 model
 
 .PHONY: test-chart
 test-chart: $(CLUSTER) ## Lint and unit tests of the chart

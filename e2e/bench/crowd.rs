@@ -6,8 +6,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::{Value, json};
-use trackdown::api::ticket::Ticket;
-use trackdown::decide::request;
+use trackdown_api::ticket::Ticket;
+use trackdown_core::request;
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;

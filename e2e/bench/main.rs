@@ -29,8 +29,8 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::json;
-use trackdown::api::ticket::{Ticket, TicketState};
-use trackdown::workload::Rollable;
+use trackdown_api::ticket::{Ticket, TicketState};
+use trackdown_core::workload::Rollable;
 
 /// Rollouts one after the other.
 const ALONE: usize = 30;

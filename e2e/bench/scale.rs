@@ -34,8 +34,8 @@ use kube::runtime::reflector::store;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use trackdown::api::deployment::Deployment;
-use trackdown::api::ticket::Ticket;
+use trackdown_api::record::Record;
+use trackdown_api::ticket::Ticket;
 
 use process::{Usage, settled, usage};
 
@@ -167,7 +167,7 @@ async fn rollouts(scene: &Scene) -> f64 {
         let mut events = std::pin::pin!(watcher(api.clone(), config).default_backoff().applied_objects());
         let began = Instant::now();
         api.create(&PostParams::default(), &ticket).await.unwrap();
-        while state(&events.next().await.unwrap().unwrap()) != Some(trackdown::api::ticket::TicketState::Done) {}
+        while state(&events.next().await.unwrap().unwrap()) != Some(trackdown_api::ticket::TicketState::Done) {}
         times.push(began.elapsed().as_secs_f64() * 1000.0);
     }
     times.sort_by(f64::total_cmp);
@@ -189,7 +189,7 @@ fn run_floor(cluster: &Cluster) -> Usage {
 
 async fn floor() {
     let client = Client::try_default().await.unwrap();
-    let (tickets, records) = (keep::<Ticket>(&client), keep::<Deployment>(&client));
+    let (tickets, records) = (keep::<Ticket>(&client), keep::<Record>(&client));
     let _ = future::join(tickets, records).await;
     let Usage { cpu, resident, peak } = usage(std::process::id());
     println!("{}", json!({"cpu": cpu, "resident": resident, "peak": peak}));

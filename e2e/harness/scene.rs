@@ -10,9 +10,9 @@ use kube::api::{ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
-use trackdown::api::condition::{ConditionStatus, find_condition};
-use trackdown::api::deployment::Deployment;
-use trackdown::api::ticket::{Ticket, TicketState};
+use trackdown_api::condition::{ConditionStatus, find_condition};
+use trackdown_api::record::Record;
+use trackdown_api::ticket::{Ticket, TicketState};
 
 use super::ROOT;
 use super::audit::{self, Request};
@@ -267,8 +267,8 @@ impl Scene {
     }
 
     /// The records of a ticket by attempt.
-    pub async fn records(&self, ticket: &str) -> Vec<Deployment> {
-        let api: Api<Deployment> = Api::default_namespaced(self.client.clone());
+    pub async fn records(&self, ticket: &str) -> Vec<Record> {
+        let api: Api<Record> = Api::default_namespaced(self.client.clone());
         let selector = format!("trackdown.dev/ticket={ticket}");
         let mut records = api.list(&ListParams::default().labels(&selector)).await.unwrap().items;
         records.sort_by_key(|r| r.spec.attempt);
@@ -365,8 +365,8 @@ pub fn holds(ticket: &Ticket, condition: &str) -> bool {
 }
 
 /// How a record ended, or what it is doing.
-pub fn result(record: &Deployment) -> &str {
-    trackdown::decide::condition_reason(record).map_or("", |(reason, _)| reason)
+pub fn result(record: &Record) -> &str {
+    trackdown_core::condition_reason(record).map_or("", |(reason, _)| reason)
 }
 
 fn run(command: &mut Command, input: Option<&str>) -> Output {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use trackdown::api::deployment::Deployment;
+use trackdown_api::record::Record;
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
@@ -158,7 +158,7 @@ async fn stalled(scene: &Scene, ticket: &str) -> String {
     status.blocked_reason.unwrap()
 }
 
-fn previous(record: &Deployment) -> &str {
+fn previous(record: &Record) -> &str {
     &record.status.as_ref().unwrap().previous_images[0].image
 }
 
@@ -166,7 +166,7 @@ fn previous(record: &Deployment) -> &str {
 pub async fn a_pause_is_told(_: &Arc<Cluster>) {
     let scene = scene("argo-pause", &paused_canary()).await;
     scene.apply(&ticket("iss-1", NEW));
-    let waits = |t: &trackdown::api::ticket::Ticket| {
+    let waits = |t: &trackdown_api::ticket::Ticket| {
         t.status.as_ref().and_then(|s| s.message.as_deref()).is_some_and(|m| m.contains("Paused: CanaryPauseStep"))
     };
     let status = scene.wait_ticket("iss-1", "told of the pause", waits).await.status.unwrap();
@@ -312,7 +312,7 @@ pub async fn going_back_waits_for_a_person(_: &Arc<Cluster>) {
     scene.apply(&ticket);
     paused(&scene, NEW).await;
     argo(&scene, &["promote", "web", "--full"]);
-    let told = |t: &trackdown::api::ticket::Ticket| {
+    let told = |t: &trackdown_api::ticket::Ticket| {
         let message = t.status.as_ref().and_then(|s| s.message.clone()).unwrap_or_default();
         message.contains("the previous images are set, but their rollout waits: Paused: CanaryPauseStep")
             && message.contains("promote web")

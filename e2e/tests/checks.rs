@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trackdown::api::check::{CheckResult, HealthState};
-use trackdown::api::deployment::DeploymentStatus;
+use trackdown_api::check::{CheckResult, HealthState};
+use trackdown_api::record::RecordStatus;
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
@@ -100,7 +100,7 @@ fn checked_ticket(name: &str, workload: &str, check: &Value) -> Value {
     ticket
 }
 
-async fn status_of(scene: &Scene, ticket: &str) -> DeploymentStatus {
+async fn status_of(scene: &Scene, ticket: &str) -> RecordStatus {
     scene.records(ticket).await.pop().unwrap().status.unwrap()
 }
 

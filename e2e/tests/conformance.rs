@@ -8,15 +8,12 @@ use k8s_openapi::api::apps;
 use kube::Api;
 use kube::api::{PatchParams, PostParams};
 use serde_json::{Value, json};
-use trackdown::api::ticket::{Ticket, TicketStatus};
+use trackdown_api::ticket::{Ticket, TicketStatus};
+use trackdown_sim::api_server as stand_in;
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
 use crate::harness::scene::ready_ticket;
-
-#[path = "../../src/decide/tests/model/api_server.rs"]
-#[allow(dead_code, reason = "the model uses all of it")]
-mod stand_in;
 
 /// Patches made, one after the other on what the one before left.
 const PATCHES: usize = 600;

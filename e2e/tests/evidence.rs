@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use trackdown::api::condition::find_condition;
+use trackdown_api::condition::find_condition;
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
@@ -29,7 +29,7 @@ pub async fn moved_tag(cluster: &Arc<Cluster>) {
             && find_condition(&status("between").await.conditions, "TagMoved").is_none()
     );
     let moved = find_condition(&second.conditions, "TagMoved").unwrap();
-    let digest = |s: &trackdown::api::deployment::DeploymentStatus| s.digests[0].image_id.rsplit_once('@').unwrap().1.to_owned();
+    let digest = |s: &trackdown_api::record::RecordStatus| s.digests[0].image_id.rsplit_once('@').unwrap().1.to_owned();
     assert!(moved.message.contains(&digest(&first)) && moved.message.contains(&digest(&second)), "{}", moved.message);
     let told = || async {
         let events: Value = serde_json::from_str(&scene.kubectl(&["get", "events.events.k8s.io", "--output=json"])).unwrap();

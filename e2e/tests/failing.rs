@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use trackdown::api::ticket::Ticket;
+use trackdown_api::ticket::Ticket;
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;

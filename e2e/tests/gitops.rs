@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use trackdown::api::deployment::Action;
-use trackdown::api::ticket::TicketState;
+use trackdown_api::record::Action;
+use trackdown_api::ticket::TicketState;
 
 use crate::harness::Scene;
 use crate::harness::audit::Request;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use trackdown::api::ticket::TicketState;
+use trackdown_api::ticket::TicketState;
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;

@@ -13,8 +13,8 @@ use k8s_openapi::api::apps;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use trackdown::api::deployment::Deployment;
-use trackdown::api::ticket::{Ticket, TicketState};
+use trackdown_api::record::Record;
+use trackdown_api::ticket::{Ticket, TicketState};
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
@@ -97,7 +97,7 @@ struct Case<'a> {
     name: &'a str,
     workloads: Api<apps::v1::Deployment>,
     tickets: Api<Ticket>,
-    records: Api<Deployment>,
+    records: Api<Record>,
 }
 
 /// What was wrong with the case.
@@ -195,7 +195,7 @@ impl Case<'_> {
         workload.spec?.template.spec?.containers.into_iter().next()?.image
     }
 
-    async fn all_records(&self) -> Vec<Deployment> {
+    async fn all_records(&self) -> Vec<Record> {
         let params = ListParams::default().labels(&format!("trackdown.dev/ticket={}", self.name));
         self.records.list(&params).await.unwrap().items
     }
@@ -247,7 +247,7 @@ impl Case<'_> {
             let records = self.all_records().await;
             let label =
                 self.workloads.get_opt(self.name).await.unwrap().and_then(|w| w.metadata.labels?.remove("trackdown.dev/rolling"));
-            let ended = records.iter().all(trackdown::decide::preflight::finished);
+            let ended = records.iter().all(trackdown_core::preflight::finished);
             let at_rest = observed(&ticket) && !holds(&ticket, "Reconciling") && ended && label.is_none() && is(&ticket);
             let fingerprint = at_rest.then(|| ticket.metadata.resource_version.clone());
             match (&quiet, fingerprint) {

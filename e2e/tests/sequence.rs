@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trackdown::api::deployment::Deployment;
+use trackdown_api::record::Record;
 
 use crate::harness::Scene;
 use crate::harness::cluster::Cluster;
@@ -30,7 +30,7 @@ async fn three(scene: &Scene, images: [&str; 3]) -> Value {
 async fn story(scene: &Scene) -> Vec<String> {
     let mut records = scene.records("iss-1").await;
     records.sort_by_key(|r| r.status.as_ref().and_then(|s| s.completion_time.clone()));
-    let line = |r: &Deployment| format!("{} {:?} {}", r.spec.target, r.spec.action, result(r));
+    let line = |r: &Record| format!("{} {:?} {}", r.spec.target, r.spec.action, result(r));
     records.iter().map(line).collect()
 }
 

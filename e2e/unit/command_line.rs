@@ -1,7 +1,7 @@
 //! Flags and their environment.
 
 use clap::{CommandFactory, Parser};
-use trackdown::operator::settings::Cli;
+use trackdown::process::settings::Cli;
 
 #[test]
 fn every_flag_has_an_environment_variable() {

@@ -13,24 +13,25 @@ use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tower_test::mock::{self, Handle};
-use trackdown::api::deployment::Deployment;
-use trackdown::api::ticket::Ticket;
-use trackdown::decide::check::Limits;
-use trackdown::operator::metrics::Metrics;
-use trackdown::reconcile::checks::CheckRuns;
-use trackdown::reconcile::checkups::Checkups;
-use trackdown::reconcile::context::{Context, Parts};
-use trackdown::reconcile::error::Error;
-use trackdown::reconcile::known::Keeper;
-use trackdown::reconcile::pods::PodWatches;
-use trackdown::reconcile::workload_watches::WorkloadWatches;
-use trackdown::reconcile::workloads::RollingWorkloads;
-use trackdown::reconcile::{deployment, ticket};
+use trackdown::checks::runs::CheckRuns;
+use trackdown::kinds::{record, ticket};
+use trackdown::runtime::checkups::Checkups;
+use trackdown::runtime::context::{Context, Parts};
+use trackdown::runtime::drive;
+use trackdown::runtime::error::Error;
+use trackdown::runtime::known::Keeper;
+use trackdown::sinks::metrics::Metrics;
+use trackdown::workloads::pods::PodWatches;
+use trackdown::workloads::requests::RollingWorkloads;
+use trackdown::workloads::watches::WorkloadWatches;
+use trackdown_api::record::Record;
+use trackdown_api::ticket::Ticket;
+use trackdown_core::check::Limits;
 
 type Server = Handle<Request<Body>, Response<Body>>;
 
 /// A context whose API server is the returned handle, and whose caches hold what is given.
-fn context(tickets: &[Ticket], records: &[Deployment]) -> (Arc<Context>, Server) {
+fn context(tickets: &[Ticket], records: &[Record]) -> (Arc<Context>, Server) {
     let (service, server) = mock::pair::<Request<Body>, Response<Body>>();
     let (mut known_tickets, mut known_records) = (Keeper::default(), Keeper::default());
     for ticket in tickets {
@@ -110,7 +111,7 @@ fn workload(image: &str) -> Value {
 }
 
 /// A record of the ticket that has not written anything, and the ticket that names it.
-async fn intended() -> (Ticket, Deployment) {
+async fn intended() -> (Ticket, Record) {
     let (ctx, mut server) = context(&[ready()], &[]);
     let pass = tokio::spawn(ticket::reconcile(Arc::new(ready()), ctx));
     let (_, send) = expect(&mut server, "GET", WORKLOAD).await;
@@ -142,7 +143,7 @@ async fn intended() -> (Ticket, Deployment) {
 async fn patch_answered(response: Response<Body>) -> (Server, tokio::task::JoinHandle<Result<Action, Error>>) {
     let (named, record) = intended().await;
     let (ctx, mut server) = context(&[named], std::slice::from_ref(&record));
-    let pass = tokio::spawn(deployment::reconcile(Arc::new(record), ctx));
+    let pass = tokio::spawn(record::reconcile(Arc::new(record), ctx));
     let (_, send) = expect(&mut server, "GET", WORKLOAD).await;
     send.send_response(answer(200, &workload("web:1")));
     let (_, send) = expect(&mut server, "PATCH", WORKLOAD).await;
@@ -180,7 +181,7 @@ async fn a_lost_race_for_the_status_has_no_effect() {
 async fn a_lost_reply_is_found_out_by_reading() {
     let (named, record) = intended().await;
     let (ctx, mut server) = context(std::slice::from_ref(&named), std::slice::from_ref(&record));
-    let pass = tokio::spawn(deployment::reconcile(Arc::new(record.clone()), ctx.clone()));
+    let pass = tokio::spawn(record::reconcile(Arc::new(record.clone()), ctx.clone()));
     let (_, send) = expect(&mut server, "GET", WORKLOAD).await;
     send.send_response(answer(200, &workload("web:1")));
     let (patch, send) = expect(&mut server, "PATCH", WORKLOAD).await;
@@ -209,7 +210,7 @@ async fn a_lost_reply_is_found_out_by_reading() {
     landed["metadata"]["generation"] = json!(5);
     landed["metadata"]["annotations"]["trackdown.dev/deployment"] = marker;
     landed["metadata"]["labels"] = json!({"trackdown.dev/rolling": "true"});
-    let pass = tokio::spawn(deployment::reconcile(Arc::new(record), ctx));
+    let pass = tokio::spawn(record::reconcile(Arc::new(record), ctx));
     let (_, send) = expect(&mut server, "GET", WORKLOAD).await;
     send.send_response(answer(200, &landed));
     let (holder, send) = server.next_request().await.map(|(r, s)| (r.uri().path().to_owned(), s)).unwrap();
@@ -245,6 +246,6 @@ async fn server_errors_end_the_pass() {
 
 #[test]
 fn now_is_what_the_api_keeps() {
-    let now = Context::now();
+    let now = drive::now();
     assert_eq!(now, Timestamp::from_microsecond(now.as_microsecond()).unwrap());
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use super::condition::Condition;
-use super::deployment::{OnFailure, Requester, unobserved};
 use super::image;
+use super::record::{OnFailure, Requester, unobserved};
 use super::workload_ref::{ContainerImage, NAME_PATTERN, NAMESPACE_PATTERN, WorkloadKind};
 
 /// Workflow states of a ticket, in order.

@@ -167,7 +167,7 @@ async fn by_proxy(
 
 /// What the model says of the source as it is now.
 async fn by_model() -> Result<String, String> {
-    let tested = ["test", "--locked", "--lib", "--target-dir", "../build", "--", "model"];
+    let tested = ["test", "--locked", "--package", "trackdown-sim", "--target-dir", "../build", "--", "model"];
     match run_in(&tree(), "cargo", &tested).await {
         Ok(()) => Err("neither the proxy's runs nor the model found it".to_owned()),
         Err(said) => {

@@ -1,0 +1,5 @@
+//! Running health checks.
+
+pub mod http;
+pub mod job;
+pub mod runs;

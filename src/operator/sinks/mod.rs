@@ -1,0 +1,5 @@
+//! Where it is told what happened.
+
+pub mod audit;
+pub mod events;
+pub mod metrics;
