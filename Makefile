@@ -20,7 +20,7 @@ CLUSTER_SOURCES := $(wildcard e2e/cluster/*.go) e2e/cluster/go.mod
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: tools build $(CLUSTER) ## Watch a ticket become a rollout, and a bad one roll back (CONTEXT=name: on your own cluster)

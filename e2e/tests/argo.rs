@@ -155,7 +155,7 @@ async fn ends(scene: &Scene, ticket: &str) -> Vec<String> {
 
 async fn stalled(scene: &Scene, ticket: &str) -> String {
     let status = scene.wait_ticket(ticket, "stalled", |t| holds(t, "Stalled")).await.status.unwrap();
-    status.blocked_reason.unwrap()
+    status.blocked_reason.unwrap().into()
 }
 
 fn previous(record: &Record) -> &str {

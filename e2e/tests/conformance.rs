@@ -116,7 +116,7 @@ async fn statuses(scene: &Scene) {
     let mut outcomes = [0; 3];
     for number in 0..STATUSES {
         let sent = random.choice([now.metadata.resource_version.clone(), older.clone(), None]).unwrap_or_default();
-        let reason = random.choice(["A", "B"]).map(str::to_owned);
+        let reason = random.choice(["A", "B"]).map(Into::into);
         let mut written = now.clone();
         written.metadata.resource_version.clone_from(&sent);
         written.metadata.managed_fields = None;

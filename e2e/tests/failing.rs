@@ -192,7 +192,7 @@ pub async fn one_bad_target_of_two(cluster: &Arc<Cluster>) {
     ticket["spec"]["rollout"]["maxAttempts"] = json!(1);
     scene.apply(&ticket);
     let status = scene.wait_ticket("iss-1", "stalled", |t| holds(t, "Stalled")).await.status.unwrap();
-    let results: Vec<_> = status.targets.iter().map(|e| (e.name.as_str(), e.result.as_deref().unwrap_or_default())).collect();
+    let results: Vec<_> = status.targets.iter().map(|e| (e.name.as_str(), e.result.as_ref().map_or("", |r| r.as_str()))).collect();
     assert_eq!(results, [("web", "RolloutComplete"), ("api", "RolledBack")]);
     assert!(status.blocked_reason.unwrap().starts_with("api: ImagePullBackOff"));
     assert_eq!((scene.image("web").await.as_str(), scene.image("api").await.as_str()), ("ghcr.io/acme/web:2", GOOD));

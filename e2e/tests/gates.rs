@@ -22,7 +22,7 @@ async fn waits(scene: &Scene, ticket: &str, reason: &str, text: &str) {
     let listed = scene.kubectl(&["get", "ticket", ticket]);
     assert!(listed.contains(reason), "{listed}");
     let described = scene.kubectl(&["describe", "ticket", ticket]);
-    assert!(described.contains(&message), "{described}");
+    assert!(described.contains(message.as_str()), "{described}");
 }
 
 async fn untouched(scene: &Scene, workload: &str) {

@@ -1,6 +1,6 @@
 //! Exact failures of the API server, played by a mock: every request is asserted, every answer chosen.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::channel::mpsc::unbounded;
@@ -9,11 +9,10 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tower_test::mock::{self, Handle};
-use trackdown::checks::runs::CheckRuns;
+use trackdown::checks::CheckRuns;
 use trackdown::kinds::{record, ticket};
 use trackdown::runtime::checkups::Checkups;
 use trackdown::runtime::context::{Context, Parts};
@@ -21,17 +20,39 @@ use trackdown::runtime::drive;
 use trackdown::runtime::error::Error;
 use trackdown::runtime::known::Keeper;
 use trackdown::sinks::metrics::Metrics;
+use trackdown::sinks::{Sink, Sinks};
 use trackdown::workloads::pods::PodWatches;
-use trackdown::workloads::requests::RollingWorkloads;
+use trackdown::workloads::rolling::RollingWorkloads;
 use trackdown::workloads::watches::WorkloadWatches;
 use trackdown_api::record::Record;
 use trackdown_api::ticket::Ticket;
-use trackdown_core::check::Limits;
+use trackdown_core::checks::Limits;
+use trackdown_core::happening::{News, wording};
 
 type Server = Handle<Request<Body>, Response<Body>>;
 
+/// What was told, by the words of the audit log.
+#[derive(Default)]
+struct Heard(Mutex<Vec<&'static str>>);
+
+impl Sink for Heard {
+    fn take(&self, news: &News) {
+        self.0.lock().unwrap().extend(wording::line(news).map(|line| line.decision));
+    }
+}
+
+impl Heard {
+    fn so_far(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
 /// A context whose API server is the returned handle, and whose caches hold what is given.
 fn context(tickets: &[Ticket], records: &[Record]) -> (Arc<Context>, Server) {
+    context_that_tells(tickets, records, &Arc::default())
+}
+
+fn context_that_tells(tickets: &[Ticket], records: &[Record], heard: &Arc<Heard>) -> (Arc<Context>, Server) {
     let (service, server) = mock::pair::<Request<Body>, Response<Body>>();
     let (mut known_tickets, mut known_records) = (Keeper::default(), Keeper::default());
     for ticket in tickets {
@@ -43,22 +64,17 @@ fn context(tickets: &[Ticket], records: &[Record]) -> (Arc<Context>, Server) {
     let (wake, _) = unbounded();
     let context = Context::new(Parts {
         client: Client::new(service, "shop"),
+        sinks: Sinks::new(vec![heard.clone()]),
         monitor_only: false,
         limits: Limits::default(),
         history_limit: 10,
-        identity: "test".into(),
         metrics: Arc::new(Metrics::default()),
         crd_too_old: Arc::default(),
         tickets: known_tickets.known(),
         records: known_records.known(),
         checkups: Checkups::new(Duration::from_secs(300)),
         policies: tokio::sync::watch::channel(None).1,
-        workloads: RollingWorkloads {
-            deployments: reflector::store().0,
-            stateful_sets: reflector::store().0,
-            daemon_sets: reflector::store().0,
-            rollouts: reflector::store().0,
-        },
+        workloads: RollingWorkloads::default(),
         pods: PodWatches::new(wake.clone()),
         checks: CheckRuns::new(wake.clone(), Limits::default()),
         watched: WorkloadWatches::new(unbounded().0, wake),
@@ -110,6 +126,17 @@ fn workload(image: &str) -> Value {
     })
 }
 
+/// A record as the API server stores it.
+fn stored(mut record: Value) -> Value {
+    record["metadata"].as_object_mut().unwrap().extend(
+        json!({"uid": "r", "resourceVersion": "3", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"})
+            .as_object()
+            .unwrap()
+            .clone(),
+    );
+    record
+}
+
 /// A record of the ticket that has not written anything, and the ticket that names it.
 async fn intended() -> (Ticket, Record) {
     let (ctx, mut server) = context(&[ready()], &[]);
@@ -119,21 +146,8 @@ async fn intended() -> (Ticket, Record) {
     let (mut named, send) = expect(&mut server, "PUT", &format!("{TICKET}/status")).await;
     named["metadata"]["resourceVersion"] = json!("2");
     send.send_response(answer(200, &named));
-    let (mut created, send) = loop {
-        let (request, send) = server.next_request().await.unwrap();
-        let path = request.uri().path().to_owned();
-        let body: Value = serde_json::from_slice(&request.into_body().collect_bytes().await.unwrap()).unwrap();
-        if path == RECORDS {
-            break (body, send);
-        }
-        send.send_response(answer(201, &body));
-    };
-    created["metadata"].as_object_mut().unwrap().extend(
-        json!({"uid": "r", "resourceVersion": "3", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"})
-            .as_object()
-            .unwrap()
-            .clone(),
-    );
+    let (created, send) = expect(&mut server, "POST", RECORDS).await;
+    let created = stored(created);
     send.send_response(answer(201, &created));
     pass.await.unwrap().unwrap();
     (serde_json::from_value(named).unwrap(), serde_json::from_value(created).unwrap())
@@ -174,6 +188,24 @@ async fn a_lost_race_for_the_status_has_no_effect() {
     let (_, send) = expect(&mut server, "PUT", &format!("{TICKET}/status")).await;
     send.send_response(failure(409, "Conflict"));
     assert!(matches!(pass.await.unwrap(), Err(Error::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn what_is_written_is_told_and_nothing_before() {
+    let heard = Arc::new(Heard::default());
+    let (ctx, mut server) = context_that_tells(&[ready()], &[], &heard);
+    let pass = tokio::spawn(ticket::reconcile(Arc::new(ready()), ctx));
+    let (_, send) = expect(&mut server, "GET", WORKLOAD).await;
+    send.send_response(answer(200, &workload("web:1")));
+    let (mut named, send) = expect(&mut server, "PUT", &format!("{TICKET}/status")).await;
+    assert!(heard.so_far().is_empty(), "{:?}", heard.so_far());
+    named["metadata"]["resourceVersion"] = json!("2");
+    send.send_response(answer(200, &named));
+    let (created, send) = expect(&mut server, "POST", RECORDS).await;
+    assert_eq!(heard.so_far(), ["TransitionTaken", "AttemptIntended"]);
+    send.send_response(answer(201, &stored(created)));
+    pass.await.unwrap().unwrap();
+    assert_eq!(heard.so_far(), ["TransitionTaken", "AttemptIntended", "RecordCreated"]);
 }
 
 /// The reply to the patch is lost. The next pass reads, finds its own marker, and does not write again.

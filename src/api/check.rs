@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::image;
+use super::text::{Sentence, Word};
 
 /// How healthy something is, the best first.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
@@ -133,11 +134,9 @@ pub struct CheckResult {
     /// How healthy what it looked at is.
     pub state: HealthState,
     /// Why, as one word.
-    #[schemars(length(max = 64))]
-    pub reason: String,
+    pub reason: Word,
     /// Why, in a sentence.
-    #[schemars(length(max = 1024))]
-    pub message: String,
+    pub message: Sentence,
     /// How long the last answer took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_milliseconds: Option<i64>,

@@ -5,8 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Longest condition or status message, in characters. Longer text is cut, see [`bounded`].
-pub const MESSAGE_MAX: usize = 1024;
+use super::text::Sentence;
 
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
@@ -37,13 +36,11 @@ pub struct Condition {
     #[schemars(length(min = 1, max = 64))]
     pub reason: String,
     /// Why, in a sentence for people.
-    #[schemars(length(max = 1024))]
-    pub message: String,
+    pub message: Sentence,
 }
 
 /// Puts `new` into `conditions`, keeping the transition time unless the status flips. The list stays ordered by type.
 pub fn set_condition(conditions: &mut Vec<Condition>, mut new: Condition) {
-    new.message = bounded(&new.message);
     match conditions.binary_search_by(|c| c.r#type.as_str().cmp(&new.r#type)) {
         Ok(at) => {
             if conditions[at].status == new.status {
@@ -59,17 +56,4 @@ pub fn set_condition(conditions: &mut Vec<Condition>, mut new: Condition) {
 #[must_use]
 pub fn find_condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|c| c.r#type == type_)
-}
-
-/// `text` cut to [`MESSAGE_MAX`] characters, control characters replaced by spaces: text from images, pods and tickets
-/// stays text wherever it is printed.
-#[must_use]
-pub fn bounded(text: &str) -> String {
-    bounded_to(text, MESSAGE_MAX)
-}
-
-/// [`bounded`] with another limit. A status the schema refuses could never be written again.
-#[must_use]
-pub fn bounded_to(text: &str, most: usize) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most).collect()
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, CheckResult, HealthState};
 use super::condition::Condition;
+use super::outcome::Outcome;
+use super::text::{ImageId, LongName, Name, Sentence, Word};
 use super::workload_ref::{ContainerImage, Workload};
 
 /// What a record does.
@@ -19,6 +21,38 @@ pub enum Action {
     Observe,
     /// Takes an earlier rollout back, or brings the workload to the images of an earlier record.
     Rollback,
+}
+
+/// Who ended a rollout before its end.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(from = "String", into = "String")]
+pub enum StoppedBy {
+    /// Its ticket, which no longer asks for it.
+    Ticket,
+    /// A person, at the workload itself.
+    Person,
+    /// Somebody that another version knows.
+    Other(String),
+}
+
+impl From<String> for StoppedBy {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "Ticket" => Self::Ticket,
+            "Person" => Self::Person,
+            _ => Self::Other(word),
+        }
+    }
+}
+
+impl From<StoppedBy> for String {
+    fn from(who: StoppedBy) -> Self {
+        match who {
+            StoppedBy::Ticket => "Ticket".to_owned(),
+            StoppedBy::Person => "Person".to_owned(),
+            StoppedBy::Other(word) => word,
+        }
+    }
 }
 
 /// What happens to the workload when a rollout fails.
@@ -225,8 +259,7 @@ pub struct Digest {
     pub container: String,
     /// The pods' `imageID`.
     #[serde(rename = "imageID")]
-    #[schemars(length(max = 1024))]
-    pub image_id: String,
+    pub image_id: ImageId,
 }
 
 /// The first thing that went wrong, as the cluster reported it.
@@ -235,25 +268,21 @@ pub struct Digest {
 pub struct RootCause {
     /// The pod it was seen on, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub pod: Option<String>,
+    pub pod: Option<LongName>,
     /// The container it was seen on, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub container: Option<String>,
+    pub container: Option<Name>,
     /// The cluster's own reason, e.g. `ImagePullBackOff`.
-    #[schemars(length(max = 64))]
-    pub reason: String,
+    pub reason: Word,
     /// The cluster's own message.
-    #[schemars(length(max = 1024))]
-    pub message: String,
+    pub message: Sentence,
 }
 
 impl RootCause {
     /// A cause that is no single pod's.
     #[must_use]
-    pub fn of(reason: &str, message: impl Into<String>) -> Self {
-        Self { pod: None, container: None, reason: reason.to_owned(), message: message.into() }
+    pub fn of(reason: &str, message: impl Into<Sentence>) -> Self {
+        Self { pod: None, container: None, reason: reason.into(), message: message.into() }
     }
 }
 
@@ -298,13 +327,20 @@ pub struct RecordStatus {
     /// When the attempt ended. Nothing changes after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<MicroTime>,
+    /// How it ended: the reason of condition `Succeeded` from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Outcome>,
+    /// Who ended the rollout, if it did not fail: `Ticket`, which no longer asked for it, or `Person`, at the workload itself. There is no
+    /// other try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 64))]
+    pub stopped_by: Option<StoppedBy>,
     /// `metadata.generation` of the workload after it was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_generation: Option<i64>,
     /// The workload's own revision number that the rollout produced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub revision: Option<String>,
+    pub revision: Option<Name>,
     /// Pods when the attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<Replicas>,

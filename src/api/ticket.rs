@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::check::Check;
 use super::condition::Condition;
 use super::image;
+use super::outcome::Outcome;
 use super::record::{OnFailure, Requester, unobserved};
+use super::text::{LongName, Name, Note, Sentence, Word};
 use super::workload_ref::{ContainerImage, NAME_PATTERN, NAMESPACE_PATTERN, WorkloadKind};
 
 /// Workflow states of a ticket, in order.
@@ -485,8 +487,7 @@ pub struct TargetRollback {
     pub before: Option<String>,
     /// How that attempt had ended: told again if the request is withdrawn before anything was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub result: Option<String>,
+    pub result: Option<Outcome>,
     /// Who asked, and why.
     pub requested_by: Requester,
 }
@@ -545,12 +546,10 @@ pub struct TargetStatus {
     pub rolled_back: Option<String>,
     /// How the last attempt ended: the reason of the record's `Succeeded` condition. Absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub result: Option<String>,
+    pub result: Option<Outcome>,
     /// The same in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub message: Option<String>,
+    pub message: Option<Sentence>,
     /// When the last attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<MicroTime>,
@@ -581,20 +580,16 @@ pub struct Transition {
     pub time: Time,
     /// Who, as claimed by `spec.stateMetadata.transitionedBy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub by: Option<String>,
+    pub by: Option<LongName>,
     /// Field manager that wrote `spec.state`: the fact beside the claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub via: Option<String>,
+    pub via: Option<LongName>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub reason: Option<String>,
+    pub reason: Option<Sentence>,
     /// The automation that did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub source: Option<String>,
+    pub source: Option<LongName>,
 }
 
 /// What a ticket waits for.
@@ -602,15 +597,12 @@ pub struct Transition {
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
     /// Why, as one word.
-    #[schemars(length(max = 64))]
-    pub reason: String,
+    pub reason: Word,
     /// Why, and what ends the wait.
-    #[schemars(length(max = 1024))]
-    pub message: String,
+    pub message: Sentence,
     /// The object or person waited for, e.g. `ticket/iss-41`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
-    pub on: Option<String>,
+    pub on: Option<Note>,
     /// When the wait ends by itself; of a rollout under way: when it counts as failed at the latest, to within seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
@@ -633,41 +625,38 @@ pub struct TicketStatus {
     pub requested_state: Option<TicketState>,
     /// The one thing to know now, as one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub reason: Option<String>,
+    pub reason: Option<Word>,
     /// The one thing to know now, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub message: Option<String>,
+    pub message: Option<Sentence>,
     /// When the ticket came into this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition_time: Option<Time>,
     /// Who moved it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub transitioned_by: Option<String>,
+    pub transitioned_by: Option<LongName>,
     /// Why it was moved there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub transition_reason: Option<String>,
+    pub transition_reason: Option<Sentence>,
     /// Why automation is switched off for this ticket: the root cause of the last failure, or a person's block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub blocked_reason: Option<String>,
+    pub blocked_reason: Option<Sentence>,
     /// What the ticket waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// Since when nothing but its turn at a workload is in the way of its rollout, or the rollout is under way. Absent while anything else is:
+    /// then no other ticket waits for this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_time: Option<Time>,
     /// Who deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub deployed_by: Option<String>,
+    pub deployed_by: Option<LongName>,
     /// When the last target was deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_time: Option<Time>,
     /// Where it was deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub deployed_namespace: Option<String>,
+    pub deployed_namespace: Option<Name>,
     /// Value of the `trackdown.dev/retry-requested` annotation that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -682,9 +671,9 @@ pub struct TicketStatus {
     pub deployed_targets: Option<String>,
     /// What the ticket asks for and nobody can do: names that mean none of its targets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(max = 512)))]
+    #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Note>,
     /// Where each target is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -49,6 +49,23 @@ impl WorkloadKind {
         }
     }
 
+    /// Whether every cluster has the kind. Any other is installed by whoever wants it, maybe later, and may be taken away again.
+    #[must_use]
+    pub fn is_built_in(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
+    }
+
+    /// Its resource, as kubectl takes it: with the group where that alone tells it from a kind of Trackdown's.
+    #[must_use]
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments.apps",
+            Self::StatefulSet => "statefulsets",
+            Self::DaemonSet => "daemonsets",
+            Self::Rollout => "rollouts",
+        }
+    }
+
     /// The API group and version it is read and written at.
     #[must_use]
     pub fn api_version(self) -> &'static str {

@@ -7,7 +7,8 @@ use kube::ResourceExt;
 
 use super::preflight::finished;
 use super::record::is_ticket_of;
-use super::{condition_reason, reason};
+use super::record::outcome_of;
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::{Digest, Record};
 use trackdown_api::ticket::Ticket;
 use trackdown_api::workload_ref::ContainerImage;
@@ -84,7 +85,7 @@ const TICKET_KNOWN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 pub fn surplus(records: &[&Record], tickets: &[&Ticket], keep: usize, now: Timestamp) -> Vec<Record> {
     let mut ended: Vec<_> = records.iter().copied().filter(|r| finished(r)).collect();
     ended.sort_by_key(|r| std::cmp::Reverse(r.status.as_ref().and_then(|s| s.completion_time.clone())));
-    let good = |r: &&&Record| condition_reason(r).is_some_and(|(why, _)| reason::is_success(why) && why != reason::DRY_RUN);
+    let good = |r: &&&Record| outcome_of(r).is_some_and(|outcome| outcome.is_success() && outcome != Outcome::DryRun);
     let last_good = ended.iter().find(good).map(|r| r.name_any());
     let unfinished = records.iter().filter(|r| !finished(r));
     let mut used: BTreeSet<String> = tickets.iter().flat_map(|t| in_use(t)).chain(last_good).collect();

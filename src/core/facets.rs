@@ -1,13 +1,12 @@
 //! What objects are about: by these they are found, in the time it takes to name those that are.
 
-use k8s_openapi::api::apps::v1 as apps;
 use kube::ResourceExt;
 
 use super::evidence;
 use super::lineage;
 use super::preflight::finished;
 use super::request;
-use crate::workload::argo_rollout::Rollout;
+use crate::workload::Rollable;
 use trackdown_api::record::Record;
 use trackdown_api::ticket::{Ticket, TicketState};
 use trackdown_api::workload_ref::Workload;
@@ -37,10 +36,8 @@ pub trait Faceted {
     }
 }
 
-impl Faceted for apps::Deployment {}
-impl Faceted for apps::StatefulSet {}
-impl Faceted for apps::DaemonSet {}
-impl Faceted for Rollout {}
+// Asked for by name alone.
+impl<W: Rollable> Faceted for W {}
 
 impl Faceted for Ticket {
     fn facets(&self) -> Vec<Facet> {

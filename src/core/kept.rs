@@ -1,13 +1,12 @@
 //! What the caches keep of an object: what decisions need. Whatever else stands there is read when somebody asks for it.
 
-use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
-use kube::api::ObjectMeta;
+use kube::core::ObjectMeta;
 use serde_json::{Map, Value};
 
 use super::preflight::finished;
 use crate::reason;
-use crate::workload::argo_rollout::Rollout;
+use crate::workload::Rollable;
 use trackdown_api::record::Record;
 use trackdown_api::ticket::Ticket;
 use trackdown_api::{RETRY_ANNOTATION, TARGET_RETRY_PREFIX};
@@ -19,10 +18,7 @@ pub trait Kept {
 }
 
 // Only those in flight are watched.
-impl Kept for apps::Deployment {}
-impl Kept for apps::StatefulSet {}
-impl Kept for apps::DaemonSet {}
-impl Kept for Rollout {}
+impl<W: Rollable> Kept for W {}
 
 impl Kept for Ticket {
     fn keep_what_counts(&mut self) {

@@ -1,16 +1,17 @@
 //! Decisions: functions of what was observed and of the time, with no I/O and no clock. The same functions run in the operator, in
 //! the tests and under the model checker.
 
-pub mod check;
+pub mod checks;
+pub mod compat;
 pub mod evidence;
 pub mod facets;
 pub mod gates;
+pub mod happening;
 pub mod images;
 pub mod kept;
 pub mod lifecycle;
 pub mod lineage;
 pub mod machine;
-pub mod notices;
 pub mod policy;
 pub mod preflight;
 pub mod queue;
@@ -18,7 +19,9 @@ pub mod reason;
 pub mod record;
 pub mod request;
 pub mod retry;
+pub mod situation;
 pub mod status;
+pub mod summary;
 pub mod ticket;
 pub mod warnings;
 pub mod workload;

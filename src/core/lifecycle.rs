@@ -6,9 +6,11 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::retry;
+use super::ticket::course::{Draft, Target};
 use trackdown_api::FIELD_MANAGER;
 use trackdown_api::record::Requester;
-use trackdown_api::ticket::{StateMetadata, TargetStatus, Ticket, TicketState, TicketStatus, Transition};
+use trackdown_api::text::{LongName, Sentence};
+use trackdown_api::ticket::{StateMetadata, Ticket, TicketState, TicketStatus, Transition};
 
 /// Transitions kept in `status.history`.
 pub const HISTORY_MAX: usize = 20;
@@ -19,25 +21,25 @@ pub const ROLLBACK_SOURCE: &str = "spec.rollback";
 /// Takes a changed `spec.state` into the status. The API server refused illegal steps one by one; several
 /// legal ones may arrive here as one, so none is refused again. Being asked (again) for the deployment is a new request for
 /// every target.
-pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, now: Timestamp) {
-    let fresh = status.state.is_none();
+pub fn take_in(draft: &mut Draft, ticket: &Ticket, now: Timestamp) {
+    let fresh = draft.status.state.is_none();
     match ticket.spec.state {
         // Without a state of its own a status was cut, or restored in part.
-        Some(asked) if fresh || status.requested_state != Some(asked) => {
-            status.requested_state = Some(asked);
-            if status.state != Some(asked) {
-                let attribution = attribution(status, ticket);
-                transition(status, asked, attribution, now);
+        Some(asked) if fresh || draft.status.requested_state != Some(asked) => {
+            draft.status.requested_state = Some(asked);
+            if draft.status.state != Some(asked) {
+                let attribution = attribution(&draft.status, ticket);
+                transition(draft, asked, attribution, now);
                 if asked == TicketState::ReadyForDeployment {
-                    status.targets.iter_mut().for_each(new_request);
+                    draft.targets.iter_mut().for_each(Target::new_request);
                 }
-                record_deployment_by_hand(status, ticket, asked, now);
+                record_deployment_by_hand(&mut draft.status, ticket, asked, now);
             } else if asked == TicketState::ReadyForDeployment {
                 // A rollback had moved the ticket here; now it is asked for.
-                status.targets.iter_mut().for_each(new_request);
+                draft.targets.iter_mut().for_each(Target::new_request);
             }
         }
-        None if fresh => transition(status, TicketState::Planning, Attribution::default(), now),
+        None if fresh => transition(draft, TicketState::Planning, Attribution::default(), now),
         _ => {}
     }
 }
@@ -46,33 +48,34 @@ pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, now: Timestamp) {
 #[derive(Clone, Debug, Default)]
 pub struct Attribution {
     /// See [`Transition::by`].
-    pub by: Option<String>,
+    pub by: Option<LongName>,
     /// See [`Transition::via`].
-    pub via: Option<String>,
+    pub via: Option<LongName>,
     /// See [`Transition::reason`].
-    pub reason: Option<String>,
+    pub reason: Option<Sentence>,
     /// See [`Transition::source`].
-    pub source: Option<String>,
+    pub source: Option<LongName>,
 }
 
 impl Attribution {
     /// A step Trackdown takes by itself.
     #[must_use]
     pub fn own(reason: &str) -> Self {
-        let own = Some(FIELD_MANAGER.to_owned());
-        Self { by: own.clone(), via: own, reason: Some(reason.to_owned()), source: None }
+        let own = Some(LongName::from(FIELD_MANAGER));
+        Self { by: own.clone(), via: own, reason: Some(reason.into()), source: None }
     }
 }
 
 /// Who took a step, as it follows a verb: ` by alice via kubectl`; nothing where that is not known.
 #[must_use]
 pub fn by_whom(step: Option<&Transition>) -> String {
-    let who = |label: &str, name: Option<&String>| name.map_or_else(String::new, |name| format!(" {label} {name}"));
+    let who = |label: &str, name: Option<&LongName>| name.map_or_else(String::new, |name| format!(" {label} {name}"));
     step.map(|t| who("by", t.by.as_ref()) + &who("via", t.via.as_ref())).unwrap_or_default()
 }
 
 /// Moves the ticket.
-pub fn transition(status: &mut TicketStatus, to: TicketState, attribution: Attribution, now: Timestamp) {
+pub fn transition(draft: &mut Draft, to: TicketState, attribution: Attribution, now: Timestamp) {
+    let status = &mut draft.status;
     let from = status.state;
     status.state = Some(to);
     status.transition_time = Some(Time(now));
@@ -82,29 +85,9 @@ pub fn transition(status: &mut TicketStatus, to: TicketState, attribution: Attri
     status.history.insert(0, Transition { from, to, time: Time(now), by, via, reason, source });
     status.history.truncate(HISTORY_MAX);
     if to == TicketState::ReadyForDeployment {
-        for entry in &mut status.targets {
-            entry.attempt_before = Some(entry.attempt - i32::from(in_flight(entry)));
+        for target in &mut draft.targets {
+            target.attempt_before = Some(target.attempt - i32::from(target.is_in_flight()));
         }
-    }
-}
-
-/// Whether the target's last attempt is under way, as far as the ticket knows.
-#[must_use]
-pub fn in_flight(entry: &TargetStatus) -> bool {
-    entry.record.is_some() && entry.result.is_none()
-}
-
-/// Forgets how the target's last request ended. An attempt in flight keeps its name, so that its end is still noticed.
-pub fn new_request(entry: &mut TargetStatus) {
-    entry.tries = 0;
-    entry.request_hash = None;
-    entry.rolled_back = None;
-    if entry.result.is_some() || entry.record.is_none() {
-        entry.record = None;
-        entry.result = None;
-        entry.message = None;
-        entry.superseded_by = None;
-        entry.rollback = None;
     }
 }
 
@@ -118,7 +101,11 @@ pub fn requester(ticket: &Ticket, target: &str) -> Requester {
     let asked = asked.cloned().filter(|t| t.by.as_deref() != Some(FIELD_MANAGER) && t.source.as_deref() != Some(ROLLBACK_SOURCE));
     let title = || Some(ticket.spec.title.clone());
     match asked {
-        Some(asked) => Requester { by: asked.by, via: asked.via, reason: asked.reason.or_else(title) },
+        Some(asked) => Requester {
+            by: asked.by.map(String::from),
+            via: asked.via.map(String::from),
+            reason: asked.reason.map(String::from).or_else(title),
+        },
         // The ticket was ready before: whoever changed the targets asked.
         None => Requester { by: None, via: manager_of(ticket, &["f:spec", "f:targets"]), reason: title() },
     }
@@ -130,14 +117,14 @@ fn record_deployment_by_hand(status: &mut TicketStatus, ticket: &Ticket, to: Tic
     if meta.deployed_by.is_none() && meta.deployed_time.is_none() && meta.deployed_namespace.is_none() {
         return;
     }
-    status.deployed_by.clone_from(&meta.deployed_by);
+    status.deployed_by = meta.deployed_by.as_deref().map(Into::into);
     status.deployment_time = meta.deployed_time.clone().or(Some(Time(now)));
-    status.deployed_namespace = meta.deployed_namespace.clone().or_else(|| ticket.namespace());
+    status.deployed_namespace = meta.deployed_namespace.clone().or_else(|| ticket.namespace()).map(Into::into);
 }
 
 /// Claims count only if they came with the state: text that already stood there at the last transition is not this one's.
 fn attribution(status: &TicketStatus, ticket: &Ticket) -> Attribution {
-    let via = manager_of(ticket, &["f:spec", "f:state"]);
+    let via = manager_of(ticket, &["f:spec", "f:state"]).map(LongName::from);
     let claimed = ticket.spec.state_metadata.as_ref().map(claims).unwrap_or_default();
     let last = status.history.iter().map(|t| (&t.by, &t.reason, &t.source)).find(|(by, reason, source)| {
         let own = by.as_deref() == Some(FIELD_MANAGER) || source.as_deref() == Some(ROLLBACK_SOURCE);
@@ -150,8 +137,11 @@ fn attribution(status: &TicketStatus, ticket: &Ticket) -> Attribution {
     Attribution { by, via, reason, source }
 }
 
-fn claims(meta: &StateMetadata) -> (Option<String>, Option<String>, Option<String>) {
-    (meta.transitioned_by.clone(), meta.transition_reason.clone(), meta.automation_source.clone())
+/// As the history holds them, so that what stood there already is known again.
+fn claims(meta: &StateMetadata) -> (Option<LongName>, Option<Sentence>, Option<LongName>) {
+    let by = meta.transitioned_by.as_deref().map(LongName::from);
+    let reason = meta.transition_reason.as_deref().map(Sentence::from);
+    (by, reason, meta.automation_source.as_deref().map(LongName::from))
 }
 
 /// Field manager of a field: the newest of those that own it.

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::images::all_same_or_pinned;
-use super::{condition_reason, reason};
+use super::record::outcome_of;
 use trackdown_api::marker::Marker;
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::{Action, Record};
 
 /// What has become of what a record deployed, as far as Trackdown itself changed it.
@@ -66,7 +67,7 @@ pub fn before(record: &Record) -> Option<String> {
 /// Whether it ended with its images on the workload.
 #[must_use]
 pub fn stays(record: &Record) -> bool {
-    condition_reason(record).is_some_and(|(why, _)| reason::is_change(why) || why == reason::ROLLBACK_COMPLETE)
+    outcome_of(record).is_some_and(|outcome| outcome.is_change() || outcome == Outcome::RollbackComplete)
 }
 
 fn wrote(record: &Record) -> bool {

@@ -1,13 +1,15 @@
 //! Looking before writing: may this workload be changed now, and to what exactly.
 
-use super::gates::Obstacle;
+use super::compat;
+use super::gates::{Ends, Obstacle};
 use super::images::{all_same_or_pinned, same_or_pinned};
-use super::reason::{GITOPS_OWNED, SUCCEEDED, WORKLOAD_HELD};
+use super::reason::{GITOPS_OWNED, WORKLOAD_HELD};
+use super::record::outcome_of;
 use super::request::ResolvedTarget;
 use crate::workload::view::WorkloadView;
-use trackdown_api::condition::{ConditionStatus, find_condition};
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::{Action, Base, Record};
-use trackdown_api::workload_ref::{ContainerImage, Workload, WorkloadKind};
+use trackdown_api::workload_ref::{ContainerImage, Workload};
 
 /// What is known of the record that the workload's marker names.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +37,10 @@ impl Holder {
 /// Whether a record ended well.
 #[must_use]
 pub fn succeeded(record: &Record) -> bool {
-    let status = record.status.as_ref();
-    status.and_then(|s| find_condition(&s.conditions, SUCCEEDED)).is_some_and(|c| c.status == ConditionStatus::True)
+    match outcome_of(record) {
+        Some(Outcome::Other(_)) => compat::succeeded(record),
+        outcome => outcome.is_some_and(|outcome| outcome.is_success()),
+    }
 }
 
 /// Whether a record has ended.
@@ -250,10 +254,11 @@ fn separate(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, own:
     Ok(())
 }
 
-/// That another ticket has the workload, or is on its way to it: whichever is found out first, it is said once.
+/// Another ticket has the workload, or is on its way to it: whichever is found out first, it is said once.
 #[must_use]
-pub fn comes_first(workload: &Workload, ticket: &str) -> String {
-    format!("{workload}: ticket {ticket} comes first; this one follows")
+pub fn held_by(workload: &Workload, ticket: &str) -> Obstacle {
+    let message = format!("{workload}: ticket {ticket} comes first; this one follows");
+    Obstacle::parked(WORKLOAD_HELD, message).on(format!("ticket/{ticket}")).moving().in_queue()
 }
 
 /// Another attempt that is not finished holds the workload; an earlier one of this very target gives way.
@@ -264,7 +269,7 @@ fn free(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: 
         Holder::Unknown(error) => {
             let name = view.marker().map(|m| m.record).unwrap_or_default();
             let message = format!("{} counts as held: its record tdep/{name} cannot be read: {error}", view.workload);
-            return Err(Obstacle::unwatched(WORKLOAD_HELD, message).on(format!("tdep/{name}")));
+            return Err(Obstacle::unwatched(WORKLOAD_HELD, message).on(format!("tdep/{name}")).in_queue());
         }
         Holder::Record(r) | Holder::Orphan(r) if finished(r) && view.rolling.is_none() => return Ok(()),
         Holder::Record(r) if !finished(r) && own(r) => return Ok(()),
@@ -273,19 +278,20 @@ fn free(asker: Asker<'_>, target: &ResolvedTarget, view: &WorkloadView, holder: 
     };
     let name = record.metadata.name.as_deref().unwrap_or_default();
     let ticket = &record.spec.ticket.name;
-    let (message, on) = if orphaned {
-        let message = format!(
+    let held = |message: String| Obstacle::parked(WORKLOAD_HELD, message).on(format!("tdep/{name}")).moving().in_queue();
+    let obstacle = if orphaned {
+        held(format!(
             "the rollout of {} by tdep/{name} is being ended, as its ticket {ticket} is gone; this one follows",
             view.workload
-        );
-        (message, format!("tdep/{name}"))
+        ))
     } else if own(record) {
-        (format!("{} is just being let go by tdep/{name}", view.workload), format!("tdep/{name}"))
+        held(format!("{} is just being let go by tdep/{name}", view.workload))
     } else {
-        (comes_first(&view.workload, ticket), format!("ticket/{ticket}"))
+        held_by(&view.workload, ticket)
     };
     // One that has just ended says the same, and is let go in a moment.
-    Err(Obstacle { moving: true, recheck: finished(record), ..Obstacle::parked(WORKLOAD_HELD, message).on(on) })
+    let ends = if finished(record) { Ends::Recheck } else { Ends::Woken };
+    Err(Obstacle { ends, ..obstacle })
 }
 
 /// The workload runs the image already: that is success only if it really runs.
@@ -306,7 +312,7 @@ fn healthy(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstacl
 
 fn writable(images: &[ContainerImage], view: &WorkloadView) -> Result<(), Obstacle> {
     if view.paused {
-        let by = if view.workload.kind == WorkloadKind::Rollout { "spec.paused: false" } else { "kubectl rollout resume" };
+        let by = if view.workload.kind.is_built_in() { "kubectl rollout resume" } else { "spec.paused: false" };
         let message = format!("{} is paused (spec.paused): {by} ends the wait", view.workload);
         return Err(Obstacle::unwatched("WorkloadPaused", message).on(view.workload.to_string()));
     }

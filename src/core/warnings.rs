@@ -3,25 +3,23 @@
 use kube::ResourceExt;
 
 use trackdown_api::TARGET_RETRY_PREFIX;
-use trackdown_api::condition::bounded_to;
+use trackdown_api::text::Note;
 use trackdown_api::ticket::Ticket;
 
-/// Most warnings a status holds, and longest one in characters, as in the schema.
+/// Most warnings a status holds, as in the schema.
 const WARNINGS_MAX: usize = 8;
-const WARNING_MAX: usize = 512;
 
 /// The warnings, in the order of the ticket's text.
 #[must_use]
-pub fn of(ticket: &Ticket) -> Vec<String> {
+pub fn of(ticket: &Ticket) -> Vec<Note> {
     let rolled_back = unknown_rollback_targets(ticket).map(|name| ("spec.rollback.targets".to_owned(), name));
     let retried = ticket.annotations().keys().filter_map(|key| {
         let name = key.strip_prefix(TARGET_RETRY_PREFIX)?;
         (!has_target(ticket, name)).then(|| (format!("annotation {key}"), name))
     });
     let targets = ticket.spec.targets.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
-    let warning = |(place, name): (String, &str)| {
-        bounded_to(&format!("{place}: the ticket has no target {name}; it has: {targets}"), WARNING_MAX)
-    };
+    let warning =
+        |(place, name): (String, &str)| Note::from(format!("{place}: the ticket has no target {name}; it has: {targets}"));
     rolled_back.chain(retried).map(warning).take(WARNINGS_MAX).collect()
 }
 

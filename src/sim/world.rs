@@ -4,10 +4,19 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment as AppsDeployment;
 use serde_json::{Value, json};
 
-use trackdown_api::ticket::Ticket;
+use trackdown_api::ticket::{Ticket, TicketStatus};
 use trackdown_core::machine::{Machine, Next};
+use trackdown_core::ticket::course::Draft;
 use trackdown_core::workload::Rollable;
 use trackdown_core::workload::view::WorkloadView;
+
+/// Changes a status as a pass does.
+pub fn with_draft<T>(status: &mut TicketStatus, change: impl FnOnce(&mut Draft) -> T) -> T {
+    let mut draft = Draft::from(std::mem::take(status));
+    let result = change(&mut draft);
+    *status = draft.into();
+    result
+}
 
 /// What the machine wants done next.
 pub fn next<M: Machine>(machine: &M) -> Next<M::Read, M::Write, M::Rest> {

@@ -12,8 +12,8 @@ use crate::reason::{self, PROGRESSING, WRITE_REFUSED};
 use crate::request;
 use crate::workload::patch;
 use crate::workload::view::WorkloadView;
-use trackdown_api::condition::bounded;
 use trackdown_api::marker::Marker;
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::{Action, Record, RootCause, Write};
 use trackdown_api::ticket::{Stop, Ticket};
 use trackdown_api::workload_ref::{ContainerImage, is_name};
@@ -23,6 +23,9 @@ const CLOCK_GRAIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// How long it is tried to fence off what may still be under way: twice as long as a request is waited for.
 const FENCED_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// Why an attempt is given up before it wrote anything, as a word and for people.
+type Why<'a> = (Outcome, &'a str);
 
 /// What the ticket says about the record. `live`: the ticket was read from the API server, not from the cache.
 #[must_use]
@@ -56,16 +59,16 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
     if !is_name(&workload.name) {
         // No request can be made of it, so none ever was.
         let message = format!("spec.workload.name: {:?} is no name of an object; nothing was written", workload.name);
-        return end_now(world, reason::REJECTED, &bounded(&message));
+        return end_now(world, Outcome::Rejected, &message);
     }
     let why = match world.authority {
         Authority::Unconfirmed => return RecordStep::Read(RecordRead::Ticket),
         Authority::Granted => None,
-        Authority::Stopped(Stop::Rollback) => Some((reason::ABORTED, "ended by its ticket before anything was written")),
-        Authority::Stopped(Stop::Leave) => Some((reason::ABORTED, "a person took over before anything was written")),
-        Authority::Orphaned => Some((reason::ABORTED, "its ticket was deleted before anything was written")),
+        Authority::Stopped(Stop::Rollback) => Some((Outcome::Aborted, "ended by its ticket before anything was written")),
+        Authority::Stopped(Stop::Leave) => Some((Outcome::Aborted, "a person took over before anything was written")),
+        Authority::Orphaned => Some((Outcome::Aborted, "its ticket was deleted before anything was written")),
         Authority::Withdrawn | Authority::Overtaken => {
-            Some((reason::SUPERSEDED, "its ticket asks for something else; nothing was written"))
+            Some((Outcome::Superseded, "its ticket asks for something else; nothing was written"))
         }
     };
     let view = match &world.workload {
@@ -87,14 +90,14 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
     match marker_owner(world, view) {
         MarkerOwner::Ours(marker) => return adopt(world, view, &marker),
         MarkerOwner::OurFence => {
-            let (reason, message) = why.unwrap_or((reason::SUPERSEDED, "ended before anything was written"));
-            return end_now(world, reason, message);
+            let (result, message) = why.unwrap_or((Outcome::Superseded, "ended before anything was written"));
+            return end_now(world, result, message);
         }
         MarkerOwner::Sibling | MarkerOwner::Other => {}
     }
     if is_witnessed(world, view) {
-        let (reason, _) = why.unwrap_or((reason::CONTESTED, ""));
-        return end_now(world, reason, "somebody else changed the images after the write; they are left as they are");
+        let (result, _) = why.unwrap_or((Outcome::Contested, ""));
+        return end_now(world, result, "somebody else changed the images after the write; they are left as they are");
     }
     let base = &world.record.spec.base;
     let unmoved = view.generation == base.generation && view.marker == base.marker;
@@ -106,49 +109,49 @@ pub fn decide(world: &RecordWorld) -> RecordStep {
             Err(step) => *step,
         },
         None if runs_wanted(world, view) => {
-            end_now(world, reason::SUPERSEDED, "somebody else set the image before anything was written, and it is not healthy")
+            end_now(world, Outcome::Superseded, "somebody else set the image before anything was written, and it is not healthy")
         }
         None if unmoved && view.foreign_owner().is_some() => {
             let message = format!("{} came to own the image before anything was written", view.owner);
-            end_now(world, reason::SUPERSEDED, &message)
+            end_now(world, Outcome::Superseded, &message)
         }
         None if unmoved => write(world, view),
         None if is_unwritten(world, view) => {
-            end_now(world, reason::SUPERSEDED, "the workload changed between the decision and the write; nothing was written")
+            end_now(world, Outcome::Superseded, "the workload changed between the decision and the write; nothing was written")
         }
         None => end_now(
             world,
-            reason::CONTESTED,
+            Outcome::Contested,
             "the workload was changed by somebody else while the outcome of the write was unknown; it is left as it is",
         ),
     }
 }
 
 /// The workload that was to be changed is no more, and with it every trace of a write.
-fn gone(world: &RecordWorld, why: Option<(&str, &str)>, what: &str) -> RecordStep {
+fn gone(world: &RecordWorld, why: Option<Why<'_>>, what: &str) -> RecordStep {
     let unwritten = world.writes_nothing() || world.unwritten;
     match why {
-        Some((reason, message)) if unwritten => end_now(world, reason, message),
-        Some((reason, _)) => {
-            end_now(world, reason, &format!("the workload {what}; whether the images had been set before that is not known"))
+        Some((result, message)) if unwritten => end_now(world, result, message),
+        Some((result, _)) => {
+            end_now(world, result, &format!("the workload {what}; whether the images had been set before that is not known"))
         }
-        None if unwritten => end_now(world, reason::SUPERSEDED, &format!("the workload {what} before anything was written")),
+        None if unwritten => end_now(world, Outcome::Superseded, &format!("the workload {what} before anything was written")),
         None => {
             let message = format!(
                 "the workload {what} while the outcome of the write was unknown: it is not rolled out again without being asked for"
             );
-            end_now(world, reason::ABORTED, &message)
+            end_now(world, Outcome::Aborted, &message)
         }
     }
 }
 
 /// Nothing is to be written: what somebody else set is followed from here on.
-fn observe(world: &RecordWorld, view: &WorkloadView, why: Option<(&str, &str)>) -> RecordStep {
-    if let Some((reason, message)) = why {
-        return end_now(world, reason, message);
+fn observe(world: &RecordWorld, view: &WorkloadView, why: Option<Why<'_>>) -> RecordStep {
+    if let Some((result, message)) = why {
+        return end_now(world, result, message);
     }
     if !runs_wanted(world, view) {
-        return end_now(world, reason::SUPERSEDED, "somebody else has set another image by now");
+        return end_now(world, Outcome::Superseded, "somebody else has set another image by now");
     }
     let mut status = current(world);
     status.previous_images.clone_from(&world.record.spec.base.images);
@@ -181,7 +184,7 @@ fn write(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
 /// The API server said no although nothing changed: rights or admission. That may change, so the record stays and tries again.
 fn refused(world: &RecordWorld, answer: &str) -> RecordStep {
     if world.record.spec.dry_run {
-        return end_now(world, reason::REJECTED, &format!("dry run: the API server refuses the write: {answer}"));
+        return end_now(world, Outcome::Rejected, &format!("dry run: the API server refuses the write: {answer}"));
     }
     let Some(status) = world.note_refusal(Write::Images) else { return RECHECK };
     let message = format!("the API server refuses to change {}: {answer}; tried again with back-off", world.record.spec.workload);
@@ -194,14 +197,14 @@ fn already_current(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
     super::outcome::note(&mut status, view);
     if world.record.spec.action == Action::Rollback {
         let message = format!("the workload runs the earlier images again; nothing was written; {}", asked_by(&world.record));
-        return end(world, status, reason::ROLLBACK_COMPLETE, &bounded(&message));
+        return end(world, status, Outcome::RollbackComplete, &message);
     }
     let message = if view.replicas.desired == 0 {
         "the workload has these images already, and asks for 0 pods; nothing was written"
     } else {
         "the workload runs these images already; nothing was written"
     };
-    end(world, status, reason::ALREADY_CURRENT, message)
+    end(world, status, Outcome::AlreadyCurrent, message)
 }
 
 /// The workload carries this record's marker: the write happened, whoever remembers it.
@@ -218,7 +221,7 @@ fn adopt(world: &RecordWorld, view: &WorkloadView, marker: &Marker) -> RecordSte
         return end(
             world,
             status,
-            reason::CONTESTED,
+            Outcome::Contested,
             "somebody else changed the images after the write; they are left as they are",
         );
     }
@@ -249,21 +252,21 @@ fn record_lost() -> RootCause {
 
 /// Ends a record that has written nothing, once it is sure that nothing will be written in its name: a paused former leader may
 /// still hold the patch, which the API server accepts as long as the workload is what it was decided on.
-fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (reason, message): (&str, &str)) -> RecordStep {
+fn give_up(world: &RecordWorld, view: &WorkloadView, unmoved: bool, (result, message): Why<'_>) -> RecordStep {
     if !unmoved && !is_unwritten(world, view) {
         return end_now(
             world,
-            reason,
+            result,
             "the workload was changed by somebody else; whether the images had been set before is not known",
         );
     }
     if !unmoved || runs_wanted(world, view) || world.record.spec.dry_run {
-        return end_now(world, reason, message);
+        return end_now(world, result, message);
     }
     if let Some(answer) = world.refused() {
         // Where each write was refused, nothing is under way.
         let again = fence_refused(world, answer).filter(|_| !world.unwritten);
-        return again.unwrap_or_else(|| end_now(world, reason, message));
+        return again.unwrap_or_else(|| end_now(world, result, message));
     }
     // A marker that is there stays, but for its bytes: the attempt it belongs to may still be in flight.
     let marker = match view.marker() {
@@ -284,7 +287,7 @@ fn fence_refused(world: &RecordWorld, answer: &str) -> Option<RecordStep> {
         "the API server refuses to mark {}, so that nothing of this attempt could be written to it any more: {answer}; tried again with back-off",
         world.record.spec.workload
     );
-    Some(progressing(world, status, WRITE_REFUSED, &bounded(&message)))
+    Some(progressing(world, status, WRITE_REFUSED, &message))
 }
 
 fn marker(world: &RecordWorld, view: &WorkloadView, set: Vec<ContainerImage>, undo: Vec<ContainerImage>) -> Marker {
@@ -305,5 +308,5 @@ fn marker(world: &RecordWorld, view: &WorkloadView, set: Vec<ContainerImage>, un
 fn dry_run_accepted(world: &RecordWorld, view: &WorkloadView) -> RecordStep {
     let mut status = current(world);
     status.previous_images = live_images(world, view);
-    end(world, status, reason::DRY_RUN, "dry run: the API server would accept the change; nothing was written")
+    end(world, status, Outcome::DryRun, "dry run: the API server would accept the change; nothing was written")
 }

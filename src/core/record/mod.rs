@@ -4,12 +4,15 @@
 //! a crash are one: what was written is always found out by reading the workload, never remembered.
 
 mod before_patch;
+mod failing;
 mod finished;
 mod following;
 mod learn;
 pub mod orphan;
+mod ours;
 mod outcome;
 mod rolling_back;
+mod telling;
 mod unwritten;
 mod verifying;
 
@@ -17,6 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use json_patch::Patch;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
+use super::compat;
 use super::evidence::Content;
 use super::images::all_same_or_pinned;
 use super::machine::{Machine, Next};
@@ -25,13 +29,14 @@ use crate::workload::pods::PodView;
 use crate::workload::view::{TemplateSeen, WorkloadView};
 use trackdown_api::check::CheckResult;
 use trackdown_api::marker::Marker;
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::{Action, Record, RecordStatus, Refusal, Write};
 use trackdown_api::ticket::{Stop, Ticket};
 use trackdown_api::witness;
 use trackdown_api::workload_ref::ContainerImage;
 
 pub use before_patch::authority;
-pub use following::is_stopped;
+pub use failing::stopped_by;
 pub use learn::{Patched, RecordReply, WorkloadRead};
 pub use outcome::sentence;
 pub use unwritten::Unwritten;
@@ -262,6 +267,13 @@ impl Machine for RecordWorld {
 
 /// Steps of a pass: most of them delete records that need not be kept.
 const STEPS_MAX: usize = 128;
+
+/// How the record ended, if it has.
+#[must_use]
+pub fn outcome_of(record: &Record) -> Option<Outcome> {
+    let status = record.status.as_ref().filter(|s| s.completion_time.is_some())?;
+    status.result.clone().or_else(|| compat::result(status))
+}
 
 /// Whether the record follows a workload that it has not labelled, so that it has to be watched by name.
 #[must_use]

@@ -3,10 +3,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 
 use super::{RecordStep, RecordWorld, RecordWrite};
-use crate::reason::{self, RECONCILING, STALLED, SUCCEEDED};
+use crate::reason::{RECONCILING, STALLED, SUCCEEDED};
 use crate::workload::view::WorkloadView;
-use trackdown_api::condition::{Condition, ConditionStatus, bounded, bounded_to, set_condition};
+use trackdown_api::condition::{Condition, ConditionStatus, set_condition};
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::{Record, RecordStatus, RootCause};
+use trackdown_api::text::bounded;
 
 /// The record's status as it is, to be changed.
 pub fn current(world: &RecordWorld) -> RecordStatus {
@@ -19,35 +21,33 @@ pub fn current(world: &RecordWorld) -> RecordStatus {
 pub fn progressing(world: &RecordWorld, mut status: RecordStatus, reason: &str, message: &str) -> RecordStep {
     set(world, &mut status, SUCCEEDED, ConditionStatus::Unknown, reason, message);
     set(world, &mut status, RECONCILING, ConditionStatus::True, reason, message);
-    within_bounds(&mut status);
     RecordStep::Write(RecordWrite::Status(Box::new(status)))
 }
 
 /// Ends the record.
-pub fn end(world: &RecordWorld, mut status: RecordStatus, reason: &str, message: &str) -> RecordStep {
-    let well = reason::is_success(reason);
-    let succeeded = if well { ConditionStatus::True } else { ConditionStatus::False };
-    set(world, &mut status, SUCCEEDED, succeeded, reason, message);
+pub fn end(world: &RecordWorld, mut status: RecordStatus, result: Outcome, message: &str) -> RecordStep {
+    let succeeded = if result.is_success() { ConditionStatus::True } else { ConditionStatus::False };
+    set(world, &mut status, SUCCEEDED, succeeded, result.as_str(), message);
     status.conditions.retain(|c| c.r#type != RECONCILING);
-    if matches!(reason, reason::ROLLBACK_FAILED | reason::ROLLOUT_FAILED | reason::ROLLBACK_REQUIRES_GIT | reason::CONTESTED) {
-        set(world, &mut status, STALLED, ConditionStatus::True, reason, message);
+    if result.needs_person() {
+        set(world, &mut status, STALLED, ConditionStatus::True, result.as_str(), message);
     }
+    status.result = Some(result);
     status.refused = None;
     status.waiting_for = None;
     status.completion_time = Some(MicroTime(world.now));
-    within_bounds(&mut status);
     RecordStep::Write(RecordWrite::Status(Box::new(status)))
 }
 
 /// Ends the record as it stands.
-pub fn end_now(world: &RecordWorld, reason: &str, message: &str) -> RecordStep {
-    end(world, current(world), reason, message)
+pub fn end_now(world: &RecordWorld, result: Outcome, message: &str) -> RecordStep {
+    end(world, current(world), result, message)
 }
 
 /// Notes what the workload looks like.
 pub fn note(status: &mut RecordStatus, view: &WorkloadView) {
     status.replicas = Some(view.replicas.clone());
-    status.revision.clone_from(&view.revision);
+    status.revision = view.revision.as_deref().map(Into::into);
 }
 
 /// Who asked for a rollback, and why.
@@ -68,23 +68,6 @@ pub fn sentence(cause: &RootCause) -> String {
     bounded(&format!("{}: {}{place}", cause.reason, cause.message))
 }
 
-/// Text from the cluster, cut to what the schema takes.
-fn within_bounds(status: &mut RecordStatus) {
-    for cause in status.root_cause.iter_mut().chain(&mut status.waiting_for) {
-        cause.pod = cause.pod.as_deref().map(|p| bounded_to(p, 253));
-        cause.container = cause.container.as_deref().map(|c| bounded_to(c, 63));
-        cause.reason = bounded_to(&cause.reason, 64);
-        cause.message = bounded(&cause.message);
-    }
-    for result in status.checks.iter_mut().chain(&mut status.rollback_checks) {
-        result.message = bounded(&result.message);
-    }
-    for digest in &mut status.digests {
-        digest.image_id = bounded_to(&digest.image_id, 1024);
-    }
-    status.revision = status.revision.as_deref().map(|r| bounded_to(r, 63));
-}
-
 /// Sets a condition.
 pub fn set(world: &RecordWorld, status: &mut RecordStatus, type_: &str, condition: ConditionStatus, reason: &str, message: &str) {
     set_condition(
@@ -95,7 +78,7 @@ pub fn set(world: &RecordWorld, status: &mut RecordStatus, type_: &str, conditio
             observed_generation: world.record.metadata.generation,
             last_transition_time: Time(world.now),
             reason: reason.to_owned(),
-            message: message.to_owned(),
+            message: message.into(),
         },
     );
 }

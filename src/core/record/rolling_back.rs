@@ -4,14 +4,16 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::before_patch::written;
-use super::following::{confirmed, is_stopped, ours, requires_git, restored};
+use super::failing::{requires_git, stopped_by};
+use super::following::confirmed;
+use super::ours::{ours, restored};
 use super::outcome::{current, end, note, progressing, sentence};
 use super::verifying::{Verification, verify};
 use super::{Authority, Purpose, RECHECK, RecordRead, RecordRest, RecordStep, RecordWorld, RecordWrite, was_restored};
 use crate::reason;
 use crate::workload::view::WorkloadView;
 use crate::workload::{patch, pods};
-use trackdown_api::condition::bounded;
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::{RecordStatus, Write};
 use trackdown_api::ticket::Stop;
 
@@ -21,7 +23,7 @@ pub fn decide(world: &RecordWorld, status: &RecordStatus) -> RecordStep {
         Err(step) => return *step,
     };
     if world.authority == Authority::Stopped(Stop::Leave) {
-        return finish(world, view, reason::ABORTED, "a person took over (spec.manualOverride); everything is left as it is");
+        return finish(world, view, Outcome::Aborted, "a person took over (spec.manualOverride); everything is left as it is");
     }
     // What only is observed is never taken back by writing: there always is a marker.
     let Some(marker) = view.marker() else { return RECHECK };
@@ -49,13 +51,12 @@ pub fn decide(world: &RecordWorld, status: &RecordStatus) -> RecordStep {
                     let bad = sentence(&bad);
                     let still = if bad == cause { "with them it is the same".to_owned() } else { format!("but {bad}") };
                     let message = format!("{cause}; the previous images are back, {still}: look at the workload");
-                    return end(world, ended, reason::ROLLBACK_FAILED, &bounded(&message));
+                    return end(world, ended, Outcome::RollbackFailed, &message);
                 }
                 Verification::Passed => {}
             }
         }
-        let stopped = status.root_cause.as_ref().is_some_and(is_stopped);
-        let result = if stopped { reason::ABORTED } else { reason::ROLLED_BACK };
+        let result = if stopped_by(status).is_some() { Outcome::Aborted } else { Outcome::RolledBack };
         return end(world, ended, result, &format!("{cause}; the previous images are back"));
     }
     let wait = |watch_pods| {
@@ -70,7 +71,7 @@ pub fn decide(world: &RecordWorld, status: &RecordStatus) -> RecordStep {
         let seconds = world.record.spec.timeout_seconds;
         let why = view.progress.as_ref().map(|p| format!(" ({})", sentence(p))).unwrap_or_default();
         let message = format!("{cause}; going back did not end within {seconds} s{why}: look at the workload");
-        finish(world, view, reason::ROLLBACK_FAILED, &message)
+        finish(world, view, Outcome::RollbackFailed, &message)
     };
     if back && world.now >= deadline {
         return late();
@@ -101,7 +102,7 @@ pub fn decide(world: &RecordWorld, status: &RecordStatus) -> RecordStep {
     }
     if view.foreign_owner().is_some() {
         let message = requires_git(&cause, view, &status.previous_images);
-        return finish(world, view, reason::ROLLBACK_REQUIRES_GIT, &message);
+        return finish(world, view, Outcome::RollbackRequiresGit, &message);
     }
     let patch = Box::new(patch::restore_images(view, &status.previous_images, &marker));
     RecordStep::Write(RecordWrite::Patch { purpose: Purpose::Rollback, patch })
@@ -117,17 +118,17 @@ fn waits_for_person(world: &RecordWorld, view: &WorkloadView, status: &RecordSta
     let mut status = current(world);
     status.waiting_for = Some(news.clone());
     let message = format!("{cause}; the previous images are set, but their rollout waits: {}", sentence(news));
-    Some(progressing(world, status, reason::ROLLING_BACK, &bounded(&message)))
+    Some(progressing(world, status, reason::ROLLING_BACK, &message))
 }
 
 /// Says what the API server refuses, once.
 fn refused(world: &RecordWorld, write: Write, message: &str) -> Option<RecordStep> {
     let status = world.note_refusal(write)?;
-    Some(progressing(world, status, reason::ROLLING_BACK, &bounded(message)))
+    Some(progressing(world, status, reason::ROLLING_BACK, message))
 }
 
-fn finish(world: &RecordWorld, view: &WorkloadView, reason: &str, message: &str) -> RecordStep {
+fn finish(world: &RecordWorld, view: &WorkloadView, result: Outcome, message: &str) -> RecordStep {
     let mut status = current(world);
     note(&mut status, view);
-    end(world, status, reason, &bounded(message))
+    end(world, status, result, message)
 }

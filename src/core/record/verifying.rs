@@ -7,7 +7,6 @@ use super::outcome::progressing;
 use super::{Phase, RecordRest, RecordStep, RecordWorld, phase};
 use crate::reason;
 use trackdown_api::check::{CheckResult, HealthState, worst};
-use trackdown_api::condition::bounded;
 use trackdown_api::record::{RecordStatus, RootCause};
 
 /// Where the health checks of a record are.
@@ -65,11 +64,11 @@ fn announce(world: &RecordWorld, status: RecordStatus, phase: Phase) -> RecordSt
         Phase::Rollout => (reason::VERIFYING, "the images"),
         Phase::Rollback => (reason::ROLLING_BACK, "the previous images again"),
     };
-    progressing(world, status, reason, &bounded(&format!("all pods run {what}; checking {names}")))
+    progressing(world, status, reason, &format!("all pods run {what}; checking {names}"))
 }
 
 fn cause(bad: &CheckResult) -> RootCause {
-    let message = bounded(&format!("check {} is {:?}: {}", bad.name, bad.state, bad.message));
+    let message = format!("check {} is {:?}: {}", bad.name, bad.state, bad.message);
     RootCause::of(&format!("Check{}", bad.reason), message)
 }
 

@@ -29,8 +29,7 @@ impl TicketWorld {
             }
             TicketReply::StatusWritten(ticket) => {
                 // An attempt number that was just made up has no record yet; no need to ask.
-                let known: Vec<_> = names(self.ticket.status.as_ref()).cloned().collect();
-                let made_up = names(ticket.status.as_ref()).filter(|name| !known.contains(name));
+                let made_up = made_up(self.ticket.status.as_ref(), ticket.status.as_ref());
                 self.records.extend(made_up.map(|name| (name.clone(), RecordSeen::Absent)));
                 self.ticket = *ticket;
             }
@@ -41,6 +40,9 @@ impl TicketWorld {
     }
 }
 
-fn names(status: Option<&TicketStatus>) -> impl Iterator<Item = &String> {
-    status.into_iter().flat_map(|s| &s.targets).filter_map(|e| e.record.as_ref())
+/// Records of attempts that are new since `before`.
+fn made_up<'a>(before: Option<&'a TicketStatus>, after: Option<&'a TicketStatus>) -> impl Iterator<Item = &'a String> {
+    let entries = |status: Option<&'a TicketStatus>| status.into_iter().flat_map(|s| &s.targets);
+    let attempt = move |name: &str| entries(before).find(|e| e.name == name).map_or(0, |e| e.attempt);
+    entries(after).filter(move |e| e.attempt > attempt(&e.name)).filter_map(|e| e.record.as_ref())
 }

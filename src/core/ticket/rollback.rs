@@ -1,26 +1,24 @@
-//! Taking a target back: because somebody asks for it, or because a later target of a sequence failed.
+//! Taking a target back because somebody asks for it in `spec.rollback`.
 
 use jiff::Timestamp;
-use trackdown_api::condition::bounded;
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::Requester;
-use trackdown_api::ticket::{
-    RollbackCause, RollbackRequest, Stop, TargetRollback, TargetStatus, Ticket, TicketState, TicketStatus,
-};
+use trackdown_api::ticket::{RollbackCause, RollbackRequest, Stop, TargetRollback, Ticket, TicketState, TicketStatus};
 
-use super::{entry_of, in_flight, put_entry};
+use super::course::{Course, Draft, Target};
 use crate::lifecycle::{self, Attribution};
 use crate::request::{self, ResolvedTarget};
-use crate::{reason, warnings};
+use crate::warnings;
 
 /// Takes a new `spec.rollback.request` in, or sees that it was withdrawn. A target that a rollback is just taking back takes the request
 /// in when that has ended; the others do so at once.
-pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, targets: &[ResolvedTarget], fresh: bool) {
+pub fn take_in(draft: &mut Draft, ticket: &Ticket, targets: &[ResolvedTarget], fresh: bool) {
     let Some(asked) = &ticket.spec.rollback else {
-        status.targets.iter_mut().for_each(withdraw);
-        status.targets.iter_mut().for_each(|e| e.last_handled_rollback = None);
+        draft.targets.iter_mut().for_each(withdraw);
+        draft.targets.iter_mut().for_each(|t| t.last_handled_rollback = None);
         return;
     };
-    if status.last_handled_rollback.as_ref() == Some(&asked.request) {
+    if draft.status.last_handled_rollback.as_ref() == Some(&asked.request) {
         return;
     }
     // A name that means no target may be corrected under the same request.
@@ -29,191 +27,112 @@ pub fn take_in(status: &mut TicketStatus, ticket: &Ticket, targets: &[ResolvedTa
         let via = lifecycle::manager_of(ticket, &["f:spec", "f:rollback", "f:request"]);
         let requested_by = Requester { by: asked.by.clone(), via, reason: asked.reason.clone() };
         for target in targets.iter().filter(|t| asked.targets.is_empty() || asked.targets.contains(&t.name)) {
-            everywhere &= take_in_target(status, ticket, target, asked, &requested_by);
+            everywhere &= take_in_target(draft, ticket, target, asked, &requested_by);
         }
     }
     if everywhere {
-        status.last_handled_rollback = Some(asked.request.clone());
-        status.targets.iter_mut().for_each(|e| e.last_handled_rollback = None);
+        draft.status.last_handled_rollback = Some(asked.request.clone());
+        draft.targets.iter_mut().for_each(|t| t.last_handled_rollback = None);
     }
 }
 
 /// False: it has to wait until the rollback that is under way has ended.
 fn take_in_target(
-    status: &mut TicketStatus,
+    draft: &mut Draft,
     ticket: &Ticket,
-    target: &ResolvedTarget,
+    resolved: &ResolvedTarget,
     asked: &RollbackRequest,
     requested_by: &Requester,
 ) -> bool {
-    let mut entry = entry_of(status, &target.name);
-    if entry.last_handled_rollback.as_ref() == Some(&asked.request) {
+    let mut target = draft.target(&resolved.name);
+    if target.last_handled_rollback.as_ref() == Some(&asked.request) {
         return true;
     }
-    if is_running(&entry) {
+    if matches!(target.course, Course::Undoing { .. }) {
         return false;
     }
     let settings = &ticket.spec.rollout;
-    if ask(&mut entry, asked, requested_by, settings.max_attempts) && !in_flight(&entry) {
+    if ask(&mut target, asked, requested_by, settings.max_attempts) && !target.is_in_flight() {
         // The request is about the target as it stands now.
-        entry.request_hash = Some(request::hash(target, settings));
+        target.request_hash = Some(request::hash(resolved, settings));
     }
-    entry.last_handled_rollback = Some(asked.request.clone());
-    put_entry(status, entry);
+    target.last_handled_rollback = Some(asked.request.clone());
+    draft.put(target);
     true
 }
 
 /// Whether the request changes what becomes of the target.
-fn ask(entry: &mut TargetStatus, asked: &RollbackRequest, requested_by: &Requester, max_attempts: i32) -> bool {
+fn ask(target: &mut Target, asked: &RollbackRequest, requested_by: &Requester, max_attempts: i32) -> bool {
     // The last request, if it has not begun, is as if it had been withdrawn.
-    drop_due(entry);
-    let before = entry.record.clone();
-    let rollback = |of: Option<String>, before: Option<String>, result: Option<String>| TargetRollback {
+    target.drop_undo();
+    let before = target.record().map(str::to_owned);
+    let undo = |of: Option<String>, result: Option<Outcome>| TargetRollback {
         cause: RollbackCause::Requested,
         of,
         to: asked.to.clone(),
-        before,
+        before: before.clone(),
         result,
         requested_by: requested_by.clone(),
     };
-    let known = entry.rollback.clone();
-    match (entry.result.as_deref(), known) {
+    let named = asked.to.is_some();
+    match &mut target.course {
         // It ends first; if it ends well all the same, it is taken back then.
-        (None, _) if in_flight(entry) => {
-            entry.stop.get_or_insert(Stop::Rollback);
-            entry.rollback = Some(rollback(before.clone(), before, None));
+        Course::Trying { stop, then_undo, .. } => {
+            stop.get_or_insert(Stop::Rollback);
+            *then_undo = Some(undo(before.clone(), None));
         }
         // Between two tries, one of which was dropped before it wrote anything.
-        (None, _) if entry.rolled_back.is_some() && asked.to.is_none() => end_tries(entry),
-        (Some(reason::ROLLBACK_COMPLETE) | None, _) if asked.to.is_none() => return false,
-        (Some(reason::ROLLBACK_COMPLETE) | None, _) => {
-            let result = entry.result.clone();
-            begin(entry, rollback(None, before, result));
+        Course::Idle if target.rolled_back.is_some() && !named => target.end_tries(),
+        Course::Idle if !named => return false,
+        Course::Ended { result: Outcome::RollbackComplete, .. } | Course::Undone { result: Outcome::RollbackComplete, .. }
+            if !named =>
+        {
+            return false;
         }
-        (Some(result), Some(failed)) => {
-            let result = result.to_owned();
-            begin(entry, rollback(failed.of, before, Some(result)));
+        Course::Idle => target.begin_undo(undo(None, None)),
+        Course::Ended { result: Outcome::RollbackComplete, .. } | Course::Undone { result: Outcome::RollbackComplete, .. } => {
+            target.begin_undo(undo(None, Some(Outcome::RollbackComplete)));
         }
-        (Some(result), None) if asked.to.is_some() || is_there(result) || result == reason::ALREADY_CURRENT => {
-            let of = before.clone().filter(|_| is_there(result));
-            let result = Some(result.to_owned());
-            begin(entry, rollback(of, before, result));
+        Course::Undone { result, undo: failed, .. } => {
+            let next = undo(failed.of.clone(), Some(result.clone()));
+            target.begin_undo(next);
+        }
+        Course::Ended { result, .. } if named || result.left_images() || *result == Outcome::AlreadyCurrent => {
+            let next = undo(before.clone().filter(|_| result.left_images()), Some(result.clone()));
+            target.begin_undo(next);
         }
         // Its own rollback has happened; that there is to be no other try is what is new.
-        (Some(reason::ROLLED_BACK), None) if entry.tries < max_attempts => end_tries(entry),
-        (Some(_), None) => return false,
+        Course::Ended { result: Outcome::RolledBack, .. } if target.tries < max_attempts => target.end_tries(),
+        Course::Ended { .. } | Course::ToUndo(_) | Course::Undoing { .. } => return false,
     }
     true
 }
 
-/// The attempt was rolled back by itself, as it is asked for: what remains of the request is that there is no other try.
-fn end_tries(entry: &mut TargetStatus) {
-    let last = entry.message.take().map_or_else(String::new, |last| format!("; {last}"));
-    entry.result = Some(reason::ABORTED.to_owned());
-    entry.message = Some(bounded(&format!("not tried again, as spec.rollback asks{last}")));
-}
-
-/// Whether an attempt that ended for this reason left its images on the workload.
-fn is_there(result: &str) -> bool {
-    reason::is_change(result) || result == reason::ROLLOUT_FAILED
-}
-
-/// From here on the target is to be taken back. What it said before stays until something is done.
-pub fn begin(entry: &mut TargetStatus, rollback: TargetRollback) {
-    entry.rollback = Some(rollback);
-    entry.record = None;
-    entry.result = None;
-}
-
-fn withdraw(entry: &mut TargetStatus) {
-    if entry.rollback.as_ref().is_some_and(|r| r.cause == RollbackCause::Requested) {
-        drop_due(entry);
-    }
-}
-
-/// Forgets a rollback that has not begun: the target is what it was before.
-pub fn drop_due(entry: &mut TargetStatus) {
-    if !is_due(entry) || is_running(entry) {
-        return;
-    }
-    if let Some(rollback) = entry.rollback.take() {
-        entry.record = rollback.before.clone().or_else(|| rollback.of.clone());
-        entry.result.clone_from(&rollback.result);
-        // One that went wrong before is still to be told, and can be asked for again.
-        entry.rollback = Some(rollback).filter(|r| r.result.as_deref() == Some(reason::ROLLBACK_FAILED));
-    }
-}
-
-/// An attempt turned out never to have written anything: it is as if there had been none, unless it was to be taken back.
-pub fn forget_attempt(entry: &mut TargetStatus) {
-    entry.stop = None;
-    if entry.rollback.as_ref().is_some_and(|r| r.of.is_some() && r.of == entry.record) {
-        entry.result = Some(reason::ABORTED.to_owned());
-        entry.message = Some("ended before anything was written, as spec.rollback asks".to_owned());
-        after(entry);
-    } else {
-        entry.record = None;
+fn withdraw(target: &mut Target) {
+    if target.undo().is_some_and(|u| u.cause == RollbackCause::Requested) {
+        target.drop_undo();
     }
 }
 
 /// A ticket whose deployment begins to be taken back is not done any more. Closed after that, it stays closed.
-pub fn reopen(status: &mut TicketStatus, before: Option<&TicketStatus>, now: Timestamp) {
-    let begun = |e: &TargetStatus| e.rollback.is_some() && (is_running(e) || e.result.is_some());
-    let known =
-        |e: &TargetStatus| before.iter().flat_map(|s| &s.targets).any(|b| b.name == e.name && begun(b) && b.rollback == e.rollback);
-    let fresh = status.targets.iter().find(|e| begun(e) && !known(e));
-    let Some(rollback) = fresh.and_then(|e| e.rollback.clone()) else { return };
-    if status.state != Some(TicketState::Done) {
+pub fn reopen(draft: &mut Draft, before: Option<&TicketStatus>, now: Timestamp) {
+    let begun = |t: &Target| matches!(t.course, Course::Undoing { .. } | Course::Undone { .. });
+    let before: Vec<_> = before.iter().flat_map(|s| &s.targets).cloned().map(Target::from).collect();
+    let known = |t: &Target| before.iter().any(|b| b.name == t.name && begun(b) && b.undo() == t.undo());
+    let fresh = draft.targets.iter().find(|t| begun(t) && !known(t));
+    let Some(undo) = fresh.and_then(|t| t.undo().cloned()) else { return };
+    if draft.status.state != Some(TicketState::Done) {
         return;
     }
-    let Requester { by, via, reason } = rollback.requested_by;
-    let reason = Some(format!("rollback: {}", reason.as_deref().unwrap_or("no reason given")));
-    let source = Some(lifecycle::ROLLBACK_SOURCE.to_owned());
-    lifecycle::transition(status, TicketState::ReadyForDeployment, Attribution { by, via, reason, source }, now);
-    status.deployed_by = None;
-    status.deployment_time = None;
-    status.deployed_namespace = None;
-}
-
-/// An attempt has ended. If it was the one that is to be taken back, the rollback begins, or there is nothing left of it to do.
-pub fn after(entry: &mut TargetStatus) {
-    let Some(rollback) = entry.rollback.clone().filter(|r| r.of.is_some() && r.of == entry.record) else { return };
-    let there = entry.result.as_deref().is_some_and(is_there);
-    if there || rollback.to.is_some() {
-        let (of, before, result) = (rollback.of.filter(|_| there), entry.record.clone(), entry.result.clone());
-        begin(entry, TargetRollback { of, before, result, ..rollback });
-    } else {
-        entry.rollback = None;
-        if entry.result.as_deref() == Some(reason::ROLLED_BACK) {
-            end_tries(entry);
-        }
-    }
-}
-
-/// Whether the attempt in flight is a rollback of its own (and not one that is to be taken back when it ends).
-#[must_use]
-pub fn is_running(entry: &TargetStatus) -> bool {
-    in_flight(entry) && entry.rollback.as_ref().is_some_and(|r| r.of != entry.record)
-}
-
-/// Whether the target is to be taken back now.
-#[must_use]
-pub fn is_due(entry: &TargetStatus) -> bool {
-    entry.rollback.is_some() && entry.result.is_none() && (entry.record.is_none() || is_running(entry))
-}
-
-/// What a rollback says while it goes well.
-#[must_use]
-pub fn text(entry: &TargetStatus) -> (&'static str, String) {
-    let Some(rollback) = &entry.rollback else { return (reason::ROLLING_BACK, String::new()) };
-    let what = match (&rollback.to, &rollback.of) {
-        (Some(to), _) => format!("bringing back what tdep/{to} deployed"),
-        (None, Some(of)) => format!("taking back what tdep/{of} deployed"),
-        (None, None) => "taking back".to_owned(),
+    let Requester { by, via, reason } = undo.requested_by;
+    let attribution = Attribution {
+        by: by.map(Into::into),
+        via: via.map(Into::into),
+        reason: Some(format!("rollback: {}", reason.as_deref().unwrap_or("no reason given")).into()),
+        source: Some(lifecycle::ROLLBACK_SOURCE.into()),
     };
-    let why = match rollback.cause {
-        RollbackCause::Requested => "asked for by spec.rollback",
-        RollbackCause::Compensation => "a later target failed (rollout.order: Sequential)",
-    };
-    (reason::ROLLING_BACK, format!("{what}: {why} (attempt {})", entry.attempt))
+    lifecycle::transition(draft, TicketState::ReadyForDeployment, attribution, now);
+    draft.status.deployed_by = None;
+    draft.status.deployment_time = None;
+    draft.status.deployed_namespace = None;
 }

@@ -9,7 +9,6 @@ use super::RecordSeen;
 use crate::gates::Obstacle;
 use crate::images::all_same_or_pinned;
 use crate::preflight::succeeded;
-use crate::reason;
 use crate::workload::view::WorkloadView;
 
 /// The images the rollback's own record set, should it have done so and be lost since; those that run, if that was undone.
@@ -99,7 +98,7 @@ pub fn images_before(
         "{} runs {runs} by now, which this ticket did not set: take that back, or name a record in spec.rollback.to",
         view.workload
     );
-    Err(Obstacle::unwatched(reason::WORKLOAD_MOVED_ON, message).on(view.workload.to_string()))
+    Err(Obstacle::unwatched("WorkloadMovedOn", message).on(view.workload.to_string()))
 }
 
 /// The images that ran before what the ticket once deployed here, if the workload remembers that and still runs it.

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::Rollable;
 use super::view::WorkloadView;
 use super::view::{Counts, ReportedFailure, Unpromoted};
-use trackdown_api::condition::bounded;
 use trackdown_api::record::{Replicas, RootCause};
+use trackdown_api::text::bounded;
 use trackdown_api::workload_ref::WorkloadKind;
 
 /// The part of a Rollout's spec Trackdown looks at.
@@ -153,7 +153,7 @@ impl Rollout {
             PAUSED if self.awaits_person(status) => format!("{says} (kubectl argo rollouts promote {name} goes on)"),
             _ => says.to_owned(),
         };
-        RootCause::of(phase, bounded(&message))
+        RootCause::of(phase, message)
     }
 }
 
@@ -195,7 +195,8 @@ fn reported_failure(condition: &DeploymentCondition, stable: bool) -> Option<Rep
         _ => (false, reason, Counts::Told),
     };
     failed.then(|| ReportedFailure {
-        cause: RootCause::of(reason, bounded(message)),
+        by_person: reason == ABORTED_BY_PERSON,
+        cause: RootCause::of(reason, message),
         since: condition.last_update_time.as_ref().or(condition.last_transition_time.as_ref()).map(|t| t.0),
         counts,
     })

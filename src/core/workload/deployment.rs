@@ -4,7 +4,6 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 
 use super::Rollable;
 use super::view::{Counts, ReportedFailure, WorkloadView};
-use trackdown_api::condition::bounded;
 use trackdown_api::record::{Replicas, RootCause};
 use trackdown_api::workload_ref::WorkloadKind;
 
@@ -38,7 +37,8 @@ fn reported_failure(condition: &DeploymentCondition) -> Option<ReportedFailure> 
         _ => (false, Counts::Told),
     };
     failed.then(|| ReportedFailure {
-        cause: RootCause::of(reason, bounded(condition.message.as_deref().unwrap_or_default())),
+        by_person: false,
+        cause: RootCause::of(reason, condition.message.as_deref().unwrap_or_default()),
         since: condition.last_update_time.as_ref().or(condition.last_transition_time.as_ref()).map(|t| t.0),
         counts,
     })

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use kube::api::ObjectMeta;
+use kube::core::ObjectMeta;
 
 use trackdown_api::WRITE_CONSENT_ANNOTATION;
 

@@ -10,8 +10,8 @@ use kube::ResourceExt;
 
 use crate::images::all_same_or_pinned;
 use crate::workload::view::WorkloadView;
-use trackdown_api::condition::{bounded, bounded_to};
 use trackdown_api::record::{Digest, RootCause};
+use trackdown_api::text::bounded_to;
 use trackdown_api::workload_ref::ContainerImage;
 
 /// Waiting reasons a pod does not get over by itself within a rollout.
@@ -77,12 +77,12 @@ impl From<&Pod> for PodView {
         let waiting =
             |fatal: bool| statuses.iter().find_map(|c| waiting(c).filter(|w| FATAL.contains(&w.reason.as_str()) == fatal));
         let name = pod.name_any();
-        let at_pod = |cause: RootCause| RootCause { pod: Some(name.clone()), ..cause };
+        let at_pod = |cause: RootCause| RootCause { pod: Some(name.as_str().into()), ..cause };
         let unscheduled = condition("PodScheduled").filter(|c| c.status == "False").map(|c| RootCause {
             pod: None,
             container: None,
-            reason: c.reason.clone().unwrap_or_else(|| "Unschedulable".into()),
-            message: bounded(c.message.as_deref().unwrap_or_default()),
+            reason: c.reason.as_deref().unwrap_or("Unschedulable").into(),
+            message: c.message.as_deref().unwrap_or_default().into(),
         });
         Self {
             images: containers
@@ -101,7 +101,7 @@ impl From<&Pod> for PodView {
             digests: statuses
                 .iter()
                 .filter(|c| !c.image_id.is_empty())
-                .map(|c| Digest { container: c.name.clone(), image_id: c.image_id.clone() })
+                .map(|c| Digest { container: c.name.clone(), image_id: c.image_id.as_str().into() })
                 .collect(),
             name,
         }
@@ -117,7 +117,11 @@ fn waiting(container: &ContainerStatus) -> Option<RootCause> {
         format!("; last exit code {}: {why}", t.exit_code)
     });
     let message = format!("{}{}", waiting.message.as_deref().unwrap_or_default(), ended.unwrap_or_default());
-    Some(RootCause { pod: None, container: Some(container.name.clone()), reason, message: bounded(&message) })
+    Some(cause_of(container, reason, message))
+}
+
+fn cause_of(container: &ContainerStatus, reason: String, message: String) -> RootCause {
+    RootCause { pod: None, container: Some(container.name.as_str().into()), reason: reason.into(), message: message.into() }
 }
 
 /// The first container that has not started yet, or runs and is not ready: what is left when nothing says that it cannot.
@@ -147,7 +151,7 @@ fn unready(pod: &Pod) -> Option<RootCause> {
             ("ContainersNotReady".to_owned(), what.to_owned())
         }
     };
-    Some(RootCause { pod: None, container: Some(container.name.clone()), reason, message: bounded(&message) })
+    Some(cause_of(container, reason, message))
 }
 
 /// An init container that runs beside the others.

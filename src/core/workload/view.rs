@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::ObjectMeta;
+use kube::core::ObjectMeta;
 use kube::core::Selector;
 
 use super::owner::{self, ImageOwner, Mark};
@@ -31,6 +31,8 @@ pub struct ContainerView {
 pub struct ReportedFailure {
     /// What it says.
     pub cause: RootCause,
+    /// A person ended the rollout there: nothing failed.
+    pub by_person: bool,
     /// When it last said something new, in whole seconds.
     pub since: Option<Timestamp>,
     /// What tells that it is about this rollout, and does not pass.

@@ -18,9 +18,11 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use url::{Host, Url};
 
+use super::Round;
 use trackdown_api::check::HttpCheck;
-use trackdown_core::check::{ADDRESS_NOT_ALLOWED, CONNECTION_FAILED, HOST_NOT_ALLOWED, INVALID_URL, TIMEOUT};
-use trackdown_core::check::{Allowed, Outcome, Probe, Progress, address_allowed, excerpt, host_allowed, judge};
+use trackdown_core::checks::http::{ADDRESS_NOT_ALLOWED, CONNECTION_FAILED, HOST_NOT_ALLOWED, INVALID_URL};
+use trackdown_core::checks::http::{Allowed, Probe, address_allowed, host_allowed, judge, thresholds, url};
+use trackdown_core::checks::{Outcome, Progress, TIMEOUT, excerpt};
 
 /// Longest part of a body that is read and searched.
 const BODY_MAX: usize = 64 * 1024;
@@ -28,15 +30,22 @@ const BODY_MAX: usize = 64 * 1024;
 /// Read once: the certificates of an image do not change while it runs.
 static SYSTEM_TRUST: OnceLock<Result<ClientConfig, rustls::Error>> = OnceLock::new();
 
-/// Probes `url` until the check has an outcome. That may be never, if good and bad answers take turns: the caller sets the limit, by
-/// dropping the future. Each probe waits for one of the `turns`.
-pub async fn run(check: &HttpCheck, url: &str, namespace: &str, allowed: &Allowed, turns: &Semaphore) -> Outcome {
+/// Runs the check for a record. That may last for ever, if good and bad answers take turns: the caller sets the limit, by dropping
+/// the future.
+pub async fn run(round: Round<'_>, check: &HttpCheck) -> Outcome {
+    let workload = &round.record.spec.workload;
+    let url = url(&check.url, &workload.namespace, &workload.name);
+    until_decided(check, &url, &workload.namespace, &round.limits.allowed, round.turns).await
+}
+
+/// Probes `url` until the check has an outcome. Each probe waits for one of the `turns`.
+async fn until_decided(check: &HttpCheck, url: &str, namespace: &str, allowed: &Allowed, turns: &Semaphore) -> Outcome {
     let mut progress = Progress::default();
     loop {
         let turn = turns.acquire().await;
         let verdict = judge(check, &probe(check, url, namespace, allowed).await);
         drop(turn);
-        if let Some(outcome) = progress.take(verdict, check) {
+        if let Some(outcome) = progress.take(verdict, thresholds(check)) {
             return outcome;
         }
         sleep(seconds(check.period_seconds)).await;
@@ -279,9 +288,9 @@ mod tests {
     #[tokio::test]
     async fn probes_until_the_outcome_is_known() {
         let turns = Semaphore::new(1);
-        let outcome = run(&check(None), &serve(answer("200 OK", "", "")), "shop", &loopback(), &turns).await;
+        let outcome = until_decided(&check(None), &serve(answer("200 OK", "", "")), "shop", &loopback(), &turns).await;
         assert_eq!((outcome.reason, outcome.probes), ("Healthy", 2));
-        let outcome = run(&check(None), "http://elsewhere.example/", "shop", &loopback(), &turns).await;
+        let outcome = until_decided(&check(None), "http://elsewhere.example/", "shop", &loopback(), &turns).await;
         assert_eq!((outcome.reason, outcome.probes), ("HostNotAllowed", 1));
     }
 }

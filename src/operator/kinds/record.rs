@@ -13,24 +13,19 @@ use crate::runtime::context::Context;
 use crate::runtime::drive::{Perform, drive, now};
 use crate::runtime::error::Error;
 use crate::runtime::status;
-use crate::sinks::audit::{self, Decision};
 use crate::workloads::requests;
-use trackdown_api::condition::find_condition;
-use trackdown_api::record::{Action as Take, Record, RecordStatus};
+use trackdown_api::record::{Record, RecordStatus};
 use trackdown_api::workload_ref::ContainerImage;
 use trackdown_core::facets::Facet;
 use trackdown_core::machine::{Machine, Pass};
-use trackdown_core::notices::Notice;
 use trackdown_core::preflight::{Holder, finished};
 use trackdown_core::record::{
-    Patched, Phase, Purpose, RecordRead, RecordReply, RecordRest, RecordWorld, RecordWrite, WorkloadRead, WorkloadSeen, is_stopped,
-    observes, phase,
+    Patched, Phase, Purpose, RecordRead, RecordReply, RecordRest, RecordWorld, RecordWrite, WorkloadRead, WorkloadSeen, observes,
+    phase,
 };
-use trackdown_core::workload::argo_rollout::ABORTED_BY_PERSON;
-use trackdown_core::workload::owner::ImageOwner;
 use trackdown_core::workload::pods::{self, PodView};
 use trackdown_core::workload::view::WorkloadView;
-use trackdown_core::{condition_reason, evidence, reason};
+use trackdown_core::{evidence, happening};
 
 /// One pass over a record: observe, decide, write, until there is nothing more to do.
 ///
@@ -213,7 +208,7 @@ impl Hands<'_> {
         let preconditions = Preconditions { uid: record.uid(), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match call("delete an old record", api.delete(&name, &params)).await {
-            Ok(Reply::Ok(_)) => self.audit(world, "RecordDeleted", &name),
+            Ok(Reply::Ok(_)) => self.ctx.tell([happening::record::older_deleted(&world.record, &name)]),
             Ok(Reply::NotFound) => {}
             Ok(Reply::Refused(why)) => tracing::warn!(record = name, why, "an old record cannot be deleted"),
             Err(error) => tracing::warn!(record = name, %error, "deleting an old record failed"),
@@ -229,7 +224,7 @@ impl Hands<'_> {
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match call("delete the pod", api.delete(&pod.name, &params)).await? {
             Reply::Refused(why) => return Ok(RecordReply::PodKept(why)),
-            Reply::Ok(_) => self.audit(world, "PodDeleted", &pod.name),
+            Reply::Ok(_) => self.ctx.tell([happening::record::pod_deleted(&world.record, &pod.name)]),
             Reply::NotFound => {}
         }
         self.ctx.pods.deleted(&self.key, &pod.uid);
@@ -247,9 +242,8 @@ impl Hands<'_> {
         let outcome = match reply {
             Reply::Ok(_) if dry_run => Patched::WouldBeDone,
             Reply::Ok(view) => {
-                self.audit(world, &format!("Workload{purpose:?}"), &audit::images(images_of(world, purpose)));
                 self.ctx.wrote_workload(&view);
-                self.report_patch(world, purpose, &view);
+                self.ctx.tell([happening::record::patched(record, purpose, &view)]);
                 Patched::Done(Box::new(view))
             }
             Reply::NotFound => Patched::Missing,
@@ -264,11 +258,13 @@ impl Hands<'_> {
         let kind =
             status::Kind { action: "write the record's status", crd: "deployments.trackdown.dev", fresh: &self.ctx.fresh_records };
         let record = status::write(self.ctx, &kind, before, &sent).await?;
+        self.ctx.tell(happening::record::between(before, &record, world.view()));
         let mut surplus = Vec::new();
         if finished(&record) {
             self.ctx.unwritten().forget(&record);
             surplus = self.surplus(world, &record);
-            self.report_end(world, &record);
+            self.ctx.pods.stop(&self.key);
+            self.ctx.checks.stop(&self.key);
         }
         Ok(RecordReply::StatusWritten { record: Box::new(record), surplus })
     }
@@ -294,85 +290,8 @@ impl Hands<'_> {
             None => self.ctx.checks.stop(&self.key),
         }
     }
-
-    fn report_patch(&self, world: &RecordWorld, purpose: Purpose, after: &WorkloadView) {
-        let spec = &world.record.spec;
-        let images = audit::images(images_of(world, purpose));
-        let (id, attempt) = (&spec.ticket.id, spec.attempt);
-        let (warning, reason, text) = match purpose {
-            Purpose::Forward if spec.action == Take::Rollback => {
-                (true, "ImageRolledBack", format!("deployment of ticket {id} taken back: {images} put back"))
-            }
-            Purpose::Forward => (false, "ImageSet", format!("ticket {id} set {images}{}", old_manifest(after))),
-            Purpose::Rollback => {
-                let cause = world.record.status.as_ref().and_then(|s| s.root_cause.as_ref());
-                let how = match cause.filter(|c| is_stopped(c)) {
-                    Some(cause) if cause.reason == ABORTED_BY_PERSON => "was aborted by a person",
-                    Some(_) => "was ended by the ticket",
-                    None => "failed",
-                };
-                (true, "ImageRolledBack", format!("rollout of ticket {id}, attempt {attempt}, {how}: {images} put back"))
-            }
-            _ => return,
-        };
-        let note = format!("{text} (tdep/{})", self.name);
-        let notice = Notice { warning, reason: reason.to_owned(), note, record: Some(self.name.clone()) };
-        self.ctx.events.about_workload(&spec.workload, &after.uid, notice);
-    }
-
-    fn report_end(&self, world: &RecordWorld, record: &Record) {
-        let (result, message) = condition_reason(record).unwrap_or_default();
-        self.audit(world, "AttemptEnded", &format!("{result}: {message}"));
-        let status = record.status.as_ref();
-        let seconds = status.and_then(|s| {
-            let (from, to) = (s.patched_time.as_ref()?, s.completion_time.as_ref()?);
-            Some(to.0.duration_since(from.0).as_secs_f64())
-        });
-        self.ctx.metrics.rollout_ended(result, seconds);
-        let moved = status.and_then(|s| find_condition(&s.conditions, reason::TAG_MOVED));
-        if let (Some(moved), Some(view)) = (moved, world.view()) {
-            let note = format!("{} (tdep/{})", moved.message, self.name);
-            let notice = Notice { warning: true, reason: reason::TAG_MOVED.to_owned(), note, record: Some(self.name.clone()) };
-            self.ctx.events.about_workload(&view.workload, &view.uid, notice);
-        }
-        self.ctx.pods.stop(&self.key);
-        self.ctx.checks.stop(&self.key);
-    }
-
-    fn audit(&self, world: &RecordWorld, decision: &str, detail: &str) {
-        let spec = &world.record.spec;
-        audit::log(&Decision {
-            decision,
-            namespace: &self.namespace,
-            ticket: &spec.ticket.name,
-            ticket_uid: &spec.ticket.uid,
-            target: &spec.target,
-            attempt: spec.attempt,
-            record: &self.name,
-            workload: &spec.workload.to_string(),
-            detail,
-        });
-    }
-}
-
-/// The images a patch is about.
-fn images_of(world: &RecordWorld, purpose: Purpose) -> &[ContainerImage] {
-    let record = &world.record;
-    match (purpose, &record.status) {
-        (Purpose::Rollback, Some(status)) => &status.previous_images,
-        _ => &record.spec.images,
-    }
 }
 
 fn selector(world: &RecordWorld) -> String {
     world.view().map(|v| v.selector.clone()).unwrap_or_default()
-}
-
-/// What brings the old image back without anybody meaning it.
-fn old_manifest(view: &WorkloadView) -> &'static str {
-    match &view.owner {
-        ImageOwner::Kubectl => "; applying the workload's old manifest again brings the old image back",
-        ImageOwner::Helm(_) => "; a helm upgrade with the old values brings the old image back",
-        _ => "",
-    }
 }

@@ -13,7 +13,6 @@ use crate::runtime::context::Context;
 use crate::runtime::drive::{Perform, drive, now};
 use crate::runtime::error::Error;
 use crate::runtime::status;
-use crate::sinks::audit::{self, Decision};
 use crate::workloads::requests;
 use trackdown_api::FIELD_MANAGER;
 use trackdown_api::record::Record;
@@ -22,8 +21,10 @@ use trackdown_api::workload_ref::{Workload, WorkloadKind};
 use trackdown_core::facets::{Facet, is_ready};
 use trackdown_core::lineage::Since;
 use trackdown_core::machine::Pass;
-use trackdown_core::ticket::{Probe, RecordSeen, TicketRead, TicketReply, TicketRest, TicketWorld, TicketWrite, named_records};
-use trackdown_core::{gates, lifecycle, notices, queue, request};
+use trackdown_core::ticket::{
+    Probe, RecordSeen, TicketRead, TicketReply, TicketRest, TicketWorld, TicketWrite, is_in_flight, named_records,
+};
+use trackdown_core::{gates, happening, queue, request};
 
 /// One pass over a ticket: observe, decide, write, until there is nothing more to do.
 ///
@@ -33,7 +34,7 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
     let namespace = cached.namespace().unwrap_or_default();
     let name = cached.name_any();
     let Some(mut ticket) = ctx.ticket(&namespace, &name) else { return Ok(Action::await_change()) };
-    let checkup = ctx.checkups.is_due(&key(&namespace, &name), in_flight(&ticket));
+    let checkup = ctx.checkups.is_due(&key(&namespace, &name), is_in_flight(&ticket));
     if checkup {
         let Some(live) = ctx.read_again(&ctx.fresh_tickets, &ticket).await? else {
             ctx.ticket_unheard.notify_one();
@@ -49,10 +50,6 @@ pub async fn reconcile(cached: Arc<Ticket>, ctx: Arc<Context>) -> Result<Action,
 
 fn key(namespace: &str, name: &str) -> String {
     format!("ticket/{namespace}/{name}")
-}
-
-fn in_flight(ticket: &Ticket) -> bool {
-    ticket.status.iter().flat_map(|s| &s.targets).any(lifecycle::in_flight)
 }
 
 /// `checkup`: of the records nothing is taken from the cache.
@@ -128,7 +125,7 @@ impl Hands<'_> {
         let ticket = &world.ticket;
         let watched = self.ctx.watched.tell_ticket(&self.ctx.client, &ObjectRef::from_obj(ticket), &rest.watch);
         let key = key(&self.namespace, &ticket.name_any());
-        let checkup = self.ctx.checkups.next(&key, in_flight(ticket));
+        let checkup = self.ctx.checkups.next(&key, is_in_flight(ticket));
         self.ctx.next_pass(&key, ticket.metadata.generation, rest.until, rest.recheck || !watched, checkup)
     }
 
@@ -180,7 +177,7 @@ impl Hands<'_> {
         let kind =
             status::Kind { action: "write the ticket's status", crd: "tickets.trackdown.dev", fresh: &self.ctx.fresh_tickets };
         let answer = status::write(self.ctx, &kind, before, &sent).await?;
-        self.report(world, before.status.as_ref(), &answer);
+        self.ctx.tell(happening::ticket::between(before.status.as_ref(), &answer));
         Ok(TicketReply::StatusWritten(Box::new(answer)))
     }
 
@@ -199,14 +196,7 @@ impl Hands<'_> {
         match reply {
             Ok(Reply::Ok(created)) => {
                 self.ctx.fresh_records.wrote(None, &created);
-                self.audit(
-                    world,
-                    "RecordCreated",
-                    &created.spec.target,
-                    created.spec.attempt,
-                    &name,
-                    &audit::images(&created.spec.images),
-                );
+                self.ctx.tell([happening::record::created(&created)]);
                 Ok(TicketReply::Created(Box::new(created)))
             }
             Err(taken @ Error::AlreadyExists { .. }) => match self.read_record(&name).await? {
@@ -218,42 +208,5 @@ impl Hands<'_> {
             Ok(Reply::NotFound) => Err(Error::Conflict { action: "create the record" }),
             Err(error) => Err(error),
         }
-    }
-
-    fn report(&self, world: &TicketWorld, before: Option<&TicketStatus>, ticket: &Ticket) {
-        let nothing = TicketStatus::default();
-        let (before, Some(after)) = (before.unwrap_or(&nothing), &ticket.status) else { return };
-        if before.state != after.state {
-            let from = before.state.map_or("", TicketState::as_str);
-            let to = after.state.map_or("", TicketState::as_str);
-            let by = lifecycle::by_whom(after.history.first());
-            self.audit(world, "TransitionTaken", "", 0, "", &format!("{from} -> {to}{by}"));
-        }
-        for entry in &after.targets {
-            let old = before.targets.iter().find(|e| e.name == entry.name);
-            let record = entry.record.as_deref().unwrap_or_default();
-            if old.map_or(0, |e| e.attempt) < entry.attempt {
-                self.audit(world, "AttemptIntended", &entry.name, entry.attempt, record, "");
-            }
-            if let Some(result) = entry.result.as_deref().filter(|_| old.is_none_or(|e| e.result != entry.result)) {
-                self.audit(world, "ResultTaken", &entry.name, entry.attempt, record, result);
-            }
-        }
-        self.ctx.events.about_ticket(ticket, notices::between(before, after));
-    }
-
-    fn audit(&self, world: &TicketWorld, decision: &str, target: &str, attempt: i32, record: &str, detail: &str) {
-        let ticket = &world.ticket;
-        audit::log(&Decision {
-            decision,
-            namespace: &self.namespace,
-            ticket: ticket.metadata.name.as_deref().unwrap_or_default(),
-            ticket_uid: ticket.metadata.uid.as_deref().unwrap_or_default(),
-            target,
-            attempt,
-            record,
-            workload: "",
-            detail,
-        });
     }
 }

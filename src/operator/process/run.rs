@@ -11,7 +11,7 @@ use super::{client, leader, policies, prerequisites};
 use crate::process::health::Vitals;
 use crate::process::leader::Holding;
 use crate::process::settings::{RunArgs, Settings};
-use crate::runtime::watches;
+use crate::runtime::reconcilers;
 use crate::sinks::metrics::Metrics;
 use crate::web as http;
 
@@ -120,7 +120,7 @@ async fn reconcile(args: &RunArgs, client: Client, vitals: &Arc<Vitals>, metrics
     let in_force = policies::follow(&client, &args.required_policies, metrics, vitals).await;
     let scopes = args.scopes().into_iter().map(|scope| {
         vitals.caches_wanted(scope.as_deref());
-        watches::run(client.clone(), scope, settings.clone(), in_force.clone(), metrics.clone(), vitals.clone())
+        reconcilers::run(client.clone(), scope, settings.clone(), in_force.clone(), metrics.clone(), vitals.clone())
     });
     tokio::select! {
         _ = future::join_all(scopes) => Ok(()),

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use trackdown_core::check::{Allowed, Limits};
+use trackdown_core::checks::Limits;
+use trackdown_core::checks::http::Allowed;
 use trackdown_core::policy::Required;
 
 /// Trackdown makes a change ticket a Kubernetes object: when a Ticket is ready for deployment and automation eligible, it rolls the

@@ -9,13 +9,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::Action;
-use kube::runtime::events::Reporter;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 
-use crate::checks::runs::CheckRuns;
+use crate::checks::CheckRuns;
 use crate::runtime::backoff::Backoffs;
 use crate::runtime::call::{Reply, read};
 use crate::runtime::checkups::Checkups;
@@ -24,17 +23,19 @@ use crate::runtime::error::Error;
 use crate::runtime::fresh::Fresh;
 use crate::runtime::guarded::Guarded;
 use crate::runtime::known::Known;
-use crate::sinks::events::Publisher;
+use crate::sinks::Sinks;
 use crate::sinks::metrics::Metrics;
+use crate::workloads::installed::Installed;
 use crate::workloads::pods::PodWatches;
-use crate::workloads::requests::{self, RollingWorkloads};
+use crate::workloads::requests;
+use crate::workloads::rolling::RollingWorkloads;
 use crate::workloads::watches::WorkloadWatches;
-use trackdown_api::FIELD_MANAGER;
 use trackdown_api::record::Record;
 use trackdown_api::ticket::Ticket;
 use trackdown_api::workload_ref::{Workload, WorkloadKind};
-use trackdown_core::check::Limits;
+use trackdown_core::checks::Limits;
 use trackdown_core::facets::Facet;
+use trackdown_core::happening::News;
 use trackdown_core::kept::Kept;
 use trackdown_core::lineage::{self, Since};
 use trackdown_core::preflight::Holder;
@@ -63,10 +64,8 @@ pub struct Context {
     pub records: Known<Record>,
     /// Workloads with a rollout in flight, cached.
     pub workloads: RollingWorkloads,
-    /// Told when an Argo Rollout was read: Argo Rollouts may have been installed after this process started.
-    pub rollouts_found: Notify,
-    /// The API server knows Rollouts.
-    pub rollouts_served: AtomicBool,
+    /// The kinds of workload that others install.
+    pub installed: Installed,
     /// Told when the cache of records turns out to lack one: all are listed again.
     pub record_unheard: Notify,
     /// The same for tickets, of those that are gone.
@@ -94,8 +93,7 @@ pub struct Context {
     pub checkups: Checkups,
     /// What keeps the admission policies from being in force.
     pub policies: watch::Receiver<Option<String>>,
-    /// Events.
-    pub events: Publisher,
+    sinks: Sinks,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// The installed CRDs are too old to go on.
@@ -112,8 +110,8 @@ pub struct Parts {
     pub limits: Limits,
     /// See [`Context::history_limit`].
     pub history_limit: usize,
-    /// Name of this process among others.
-    pub identity: String,
+    /// Who is told what happened.
+    pub sinks: Sinks,
     /// See [`Context::metrics`].
     pub metrics: Arc<Metrics>,
     /// See [`Context::checkups`].
@@ -140,9 +138,7 @@ impl Context {
     /// A context with nothing remembered.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(parts.identity) };
         Self {
-            events: Publisher::start(parts.client.clone(), reporter),
             client: parts.client,
             monitor_only: parts.monitor_only,
             limits: parts.limits,
@@ -150,8 +146,7 @@ impl Context {
             tickets: parts.tickets,
             records: parts.records,
             workloads: parts.workloads,
-            rollouts_found: Notify::new(),
-            rollouts_served: AtomicBool::new(false),
+            installed: Installed::default(),
             record_unheard: Notify::new(),
             ticket_unheard: Notify::new(),
             fresh_tickets: Fresh::default(),
@@ -166,9 +161,15 @@ impl Context {
             retries: Backoffs::new(RETRY.0, RETRY.1),
             checkups: parts.checkups,
             policies: parts.policies,
+            sinks: parts.sinks,
             metrics: parts.metrics,
             crd_too_old: parts.crd_too_old,
         }
+    }
+
+    /// Tells what happened. To be called once it is certain: after the write it is read off.
+    pub fn tell(&self, news: impl IntoIterator<Item = News>) {
+        self.sinks.tell(news);
     }
 
     /// The ticket as last known.
@@ -257,9 +258,7 @@ impl Context {
     pub async fn read_workload(&self, workload: &Workload) -> Result<Reply<(WorkloadView, Holder)>, Error> {
         Ok(match requests::read(&self.client, workload).await? {
             Reply::Ok(view) => {
-                if workload.kind == WorkloadKind::Rollout {
-                    self.rollouts_found.notify_one();
-                }
+                self.installed.was_read(workload.kind);
                 let holder = self.holder(&view).await?;
                 Reply::Ok((view, holder))
             }
@@ -276,7 +275,7 @@ impl Context {
         let mut reply = self.read_workload(workload).await?;
         if let Reply::Ok((view, _)) = &mut reply
             && workload.kind == WorkloadKind::Deployment
-            && self.rollouts_served.load(Ordering::Relaxed)
+            && self.installed.has(WorkloadKind::Rollout)
             && let Some(rollout) = requests::rollout_of(&self.client, workload).await?
         {
             view.referenced_by = Some(rollout);

@@ -11,12 +11,11 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 
-use crate::runtime::error::Error;
-use trackdown_api::condition::bounded;
+use super::Sink;
+use trackdown_api::FIELD_MANAGER;
 use trackdown_api::record::Record;
-use trackdown_api::ticket::Ticket;
-use trackdown_api::workload_ref::Workload;
-use trackdown_core::notices::Notice;
+use trackdown_core::happening::News;
+use trackdown_core::happening::wording::{self, Notice};
 
 /// Longest note, in bytes; the API server takes 1024.
 const NOTE_MAX: usize = 1000;
@@ -31,68 +30,29 @@ const QUEUE_MAX: usize = 1024;
 const NOTES_MAX: usize = 256;
 
 /// Publishes Events beside the work, so that none of them delays a rollout.
-#[derive(Clone, Debug)]
-pub struct Publisher(mpsc::Sender<(ObjectReference, Notice, &'static str)>);
+#[derive(Debug)]
+pub struct Publisher(mpsc::Sender<Notice>);
 
 impl Publisher {
-    /// Starts publishing, until the last clone is dropped.
+    /// Starts publishing, until it is dropped. `identity`: name of this process among others.
     #[must_use]
-    pub fn start(client: Client, reporter: Reporter) -> Self {
+    pub fn start(client: Client, identity: &str) -> Self {
+        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(identity.to_owned()) };
         let (queue, mut queued) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(async move {
             let mut recorders = Recorders { client, reporter, by_note: HashMap::new() };
-            while let Some((regarding, notice, action)) = queued.recv().await {
-                publish(&mut recorders, &regarding, notice, action).await;
+            while let Some(notice) = queued.recv().await {
+                publish(&mut recorders, notice).await;
             }
         });
         Self(queue)
     }
+}
 
-    /// Publishes notices about a ticket.
-    pub fn about_ticket(&self, ticket: &Ticket, notices: Vec<Notice>) {
-        for notice in notices {
-            self.queue(ticket.object_ref(&()), notice, "Reconcile");
-        }
-    }
-
-    /// Publishes a notice about a workload.
-    pub fn about_workload(&self, workload: &Workload, uid: &str, notice: Notice) {
-        let regarding = ObjectReference {
-            api_version: Some(workload.kind.api_version().to_owned()),
-            kind: Some(workload.kind.to_string()),
-            namespace: Some(workload.namespace.clone()),
-            name: Some(workload.name.clone()),
-            uid: Some(uid.to_owned()),
-            ..ObjectReference::default()
-        };
-        self.queue(regarding, notice, "Patch");
-    }
-
-    /// Publishes that an object cannot be read.
-    pub fn about_unreadable<K: Resource<DynamicType = ()>>(&self, meta: &ObjectMeta, error: &str) {
-        let regarding = ObjectReference {
-            api_version: Some(K::api_version(&()).into_owned()),
-            kind: Some(K::kind(&()).into_owned()),
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
-            uid: meta.uid.clone(),
-            ..ObjectReference::default()
-        };
-        let note = bounded(&format!(
-            "this version of Trackdown cannot read it, and leaves it alone: {error}; correct it, or update the operator"
-        ));
-        self.queue(regarding, Notice { warning: true, reason: "Unreadable".to_owned(), note, record: None }, "Read");
-    }
-
-    /// Publishes that the work on an object does not come to an end.
-    pub fn about_failure<K: Resource<DynamicType = ()>>(&self, object: &K, error: &Error) {
-        let note = bounded(&format!("Trackdown cannot go on with it, and tries again now and then: {error}"));
-        let notice = Notice { warning: true, reason: "ReconcileFailing".to_owned(), note, record: None };
-        self.queue(object.object_ref(&()), notice, "Reconcile");
-    }
-
-    fn queue(&self, regarding: ObjectReference, notice: Notice, action: &'static str) {
-        if let Err(error) = self.0.try_send((regarding, notice, action)) {
+impl Sink for Publisher {
+    fn take(&self, news: &News) {
+        let Some(notice) = wording::notice(news) else { return };
+        if let Err(error) = self.0.try_send(notice) {
             tracing::warn!(%error, "dropped an Event");
         }
     }
@@ -117,8 +77,8 @@ impl Recorders {
     }
 }
 
-async fn publish(recorders: &mut Recorders, regarding: &ObjectReference, notice: Notice, action: &str) {
-    let mut note = notice.note;
+async fn publish(recorders: &mut Recorders, notice: Notice) {
+    let Notice { regarding, mut note, .. } = notice;
     while note.len() > NOTE_MAX {
         note.pop();
     }
@@ -133,15 +93,15 @@ async fn publish(recorders: &mut Recorders, regarding: &ObjectReference, notice:
         type_: if notice.warning { EventType::Warning } else { EventType::Normal },
         reason: notice.reason,
         note: Some(note.clone()),
-        action: action.to_owned(),
+        action: notice.action.to_owned(),
         secondary,
     };
     let name = regarding.name.as_deref().unwrap_or_default();
     let published = if name.len() > NAME_MAX {
         let api = Api::namespaced(recorders.client.clone(), regarding.namespace.as_deref().unwrap_or("default"));
-        api.create(&PostParams::default(), &unnamed(&recorders.reporter, regarding, &event)).await.map(|_| ())
+        api.create(&PostParams::default(), &unnamed(&recorders.reporter, &regarding, &event)).await.map(|_| ())
     } else {
-        recorders.of(&note).publish(&event, regarding).await
+        recorders.of(&note).publish(&event, &regarding).await
     };
     if let Err(error) = published {
         tracing::warn!(%error, event = event.reason, "could not publish an Event");

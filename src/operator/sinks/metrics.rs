@@ -14,11 +14,14 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::Sink;
 use crate::runtime::error::Error;
 use crate::runtime::known::Known;
 use trackdown_api::condition::find_condition;
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::Record;
 use trackdown_api::ticket::{Ticket, TicketState, TicketStatus};
+use trackdown_core::happening::{Happening, News};
 use trackdown_core::preflight::finished;
 use trackdown_core::reason;
 
@@ -66,9 +69,9 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("trackdown");
         let rollouts = Family::<ResultLabel, Counter>::default();
-        for result in reason::RESULTS {
+        for result in Outcome::OF_RECORDS {
             // A rate needs the zero before the one.
-            let _ = rollouts.get_or_create(&ResultLabel { result: result.to_owned() });
+            let _ = rollouts.get_or_create(&ResultLabel { result: result.into() });
         }
         registry.register("rollouts", "Attempts that ended, by how", rollouts.clone());
         let rollout_seconds = Histogram::new(exponential_buckets(0.25, 2.0, 13));
@@ -118,14 +121,6 @@ impl Metrics {
         self.observed.0.lock().unwrap_or_else(PoisonError::into_inner).push((tickets, records));
     }
 
-    /// An attempt ended.
-    pub fn rollout_ended(&self, result: &str, seconds: Option<f64>) {
-        self.rollouts.get_or_create(&ResultLabel { result: result.to_owned() }).inc();
-        if let Some(seconds) = seconds {
-            self.rollout_seconds.observe(seconds);
-        }
-    }
-
     /// A pass ended.
     pub fn reconcile_ended(&self, started: Instant, kind: &'static str, error: Option<&Error>) {
         let outcome = if error.is_some() { "error" } else { "ok" };
@@ -159,6 +154,16 @@ impl Metrics {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl Sink for Metrics {
+    fn take(&self, news: &News) {
+        let Happening::AttemptEnded { result, took, .. } = &news.what else { return };
+        self.rollouts.get_or_create(&ResultLabel { result: result.to_string() }).inc();
+        if let Some(took) = took {
+            self.rollout_seconds.observe(took.as_secs_f64());
+        }
     }
 }
 

@@ -1,71 +1,19 @@
-//! Reading, patching and caching workloads of every kind.
-
-use std::fmt::Debug;
+//! Reading and patching workloads of every kind.
 
 use json_patch::Patch as JsonPatch;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt};
 
 use crate::runtime::call::{Reply, call};
 use crate::runtime::error::Error;
 use crate::runtime::guarded::Guarded;
+use crate::workloads::kinds::{WorkloadType, by_type};
 use trackdown_api::FIELD_MANAGER;
 use trackdown_api::workload_ref::{Workload, WorkloadKind, is_name};
 use trackdown_core::record::Looked;
-use trackdown_core::workload::Rollable;
 use trackdown_core::workload::argo_rollout::Rollout;
 use trackdown_core::workload::view::{TemplateSeen, WorkloadView};
-
-/// Workloads with a rollout in flight, cached, one store a kind.
-#[derive(Clone)]
-pub struct RollingWorkloads {
-    /// `apps/v1` Deployments.
-    pub deployments: Store<Deployment>,
-    /// `apps/v1` `StatefulSets`.
-    pub stateful_sets: Store<StatefulSet>,
-    /// `apps/v1` `DaemonSets`.
-    pub daemon_sets: Store<DaemonSet>,
-    /// Rollouts of Argo Rollouts. Stays empty where that is not installed.
-    pub rollouts: Store<Rollout>,
-}
-
-impl RollingWorkloads {
-    /// All of them.
-    #[must_use]
-    pub fn all(&self) -> Vec<WorkloadView> {
-        let (deployments, stateful_sets) = (views(&self.deployments), views(&self.stateful_sets));
-        [deployments, stateful_sets, views(&self.daemon_sets), views(&self.rollouts)].concat()
-    }
-
-    /// The workload as last watched.
-    #[must_use]
-    pub fn get(&self, workload: &Workload) -> Option<WorkloadView> {
-        match workload.kind {
-            WorkloadKind::Deployment => cached(&self.deployments, workload),
-            WorkloadKind::StatefulSet => cached(&self.stateful_sets, workload),
-            WorkloadKind::DaemonSet => cached(&self.daemon_sets, workload),
-            WorkloadKind::Rollout => cached(&self.rollouts, workload),
-        }
-    }
-}
-
-fn views<K>(store: &Store<K>) -> Vec<WorkloadView>
-where
-    K: Resource<DynamicType = ()> + Rollable + Clone + 'static,
-{
-    store.state().iter().map(|w| w.view()).collect()
-}
-
-fn cached<K>(store: &Store<K>, workload: &Workload) -> Option<WorkloadView>
-where
-    K: Resource<DynamicType = ()> + Rollable + Clone + 'static,
-{
-    Some(store.get(&ObjectRef::new(&workload.name).within(&workload.namespace))?.view())
-}
 
 /// Reads a workload from the API server.
 ///
@@ -75,22 +23,16 @@ pub async fn read(client: &Client, workload: &Workload) -> Result<Reply<Workload
     if !is_name(&workload.name) {
         return Ok(no_name(workload));
     }
-    match workload.kind {
-        WorkloadKind::Deployment => read_as::<Deployment>(client, workload).await,
-        WorkloadKind::StatefulSet => read_as::<StatefulSet>(client, workload).await,
-        WorkloadKind::DaemonSet => read_as::<DaemonSet>(client, workload).await,
-        WorkloadKind::Rollout => {
-            let mut reply = read_as::<Rollout>(client, workload).await?;
-            if let Reply::Ok(WorkloadView { unpromoted: Some(unpromoted), .. }) = &mut reply {
-                match read_replica_set(client, &workload.namespace, &unpromoted.replica_set).await? {
-                    Looked::Found(good) => unpromoted.images = good.images,
-                    Looked::Refused(why) => unpromoted.unread = Some(why),
-                    Looked::Nothing | Looked::NotYet => {}
-                }
-            }
-            Ok(reply)
+    let mut reply = by_type!(workload.kind, W => read_as::<W>(client, workload).await)?;
+    // Of a kind whose controller goes back by itself: what to is part of what is known of it.
+    if let Reply::Ok(WorkloadView { unpromoted: Some(unpromoted), .. }) = &mut reply {
+        match read_replica_set(client, &workload.namespace, &unpromoted.replica_set).await? {
+            Looked::Found(good) => unpromoted.images = good.images,
+            Looked::Refused(why) => unpromoted.unread = Some(why),
+            Looked::Nothing | Looked::NotYet => {}
         }
     }
+    Ok(reply)
 }
 
 /// Reads the `ReplicaSet` of a template.
@@ -106,8 +48,8 @@ pub async fn read_replica_set(client: &Client, namespace: &str, name: &str) -> R
     })
 }
 
-async fn read_as<K: Kind>(client: &Client, workload: &Workload) -> Result<Reply<WorkloadView>, Error> {
-    let api: Api<K> = Api::namespaced(client.clone(), &workload.namespace);
+async fn read_as<W: WorkloadType>(client: &Client, workload: &Workload) -> Result<Reply<WorkloadView>, Error> {
+    let api: Api<W> = Api::namespaced(client.clone(), &workload.namespace);
     Ok(call("read the workload", api.get(&workload.name)).await?.map(|w| w.view()))
 }
 
@@ -142,7 +84,7 @@ const PAGE: u32 = 200;
 /// # Errors
 /// If the API server does not answer.
 pub async fn is_served(client: &Client, kind: WorkloadKind) -> Result<bool, Error> {
-    if kind != WorkloadKind::Rollout {
+    if kind.is_built_in() {
         return Ok(true);
     }
     let reply = call("ask which kinds there are", client.list_api_group_resources(kind.api_version())).await?;
@@ -157,15 +99,10 @@ pub async fn patch(client: &Client, workload: &Workload, patch: JsonPatch, dry_r
     if !is_name(&workload.name) {
         return Ok(no_name(workload));
     }
-    match workload.kind {
-        WorkloadKind::Deployment => patch_as::<Deployment>(client, workload, patch, dry_run).await,
-        WorkloadKind::StatefulSet => patch_as::<StatefulSet>(client, workload, patch, dry_run).await,
-        WorkloadKind::DaemonSet => patch_as::<DaemonSet>(client, workload, patch, dry_run).await,
-        WorkloadKind::Rollout => patch_as::<Rollout>(client, workload, patch, dry_run).await,
-    }
+    by_type!(workload.kind, W => patch_as::<W>(client, workload, patch, dry_run).await)
 }
 
-async fn patch_as<K: Kind>(
+async fn patch_as<W: WorkloadType>(
     client: &Client,
     workload: &Workload,
     patch: JsonPatch,
@@ -173,14 +110,9 @@ async fn patch_as<K: Kind>(
 ) -> Result<Reply<WorkloadView>, Error> {
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run, ..PatchParams::default() };
     let patch: Patch<()> = Patch::Json(patch);
-    let api: Api<K> = Api::namespaced(client.clone(), &workload.namespace);
+    let api: Api<W> = Api::namespaced(client.clone(), &workload.namespace);
     Ok(call("patch the workload", api.patch(&workload.name, &params, &patch)).await?.map(|w| w.view()))
 }
-
-/// What the API client needs of a kind of workload.
-trait Kind: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Rollable + Clone + Debug + DeserializeOwned {}
-
-impl<K> Kind for K where K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Rollable + Clone + Debug + DeserializeOwned {}
 
 /// In a path it would mean something else.
 fn no_name(workload: &Workload) -> Reply<WorkloadView> {

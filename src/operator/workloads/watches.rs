@@ -1,24 +1,19 @@
 //! Watching single workloads by name: those that somebody else is expected to change, which carry no label of Trackdown's.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment as AppsDeployment, StatefulSet};
-use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client};
 use tokio::task::JoinHandle;
 
 use crate::runtime::watch_one::watch_one;
+use crate::workloads::kinds::{WorkloadType, by_type};
 use trackdown_api::record::Record;
 use trackdown_api::ticket::Ticket;
-use trackdown_api::workload_ref::{Workload, WorkloadKind};
-use trackdown_core::workload::Rollable;
-use trackdown_core::workload::argo_rollout::Rollout;
+use trackdown_api::workload_ref::Workload;
 use trackdown_core::workload::view::WorkloadView;
 
 /// Most workloads that are watched at a time: each is a connection. What waits beyond that looks again with back-off.
@@ -122,19 +117,11 @@ impl WorkloadWatches {
 }
 
 async fn follow(client: Client, workload: Workload, interested: Arc<Mutex<Interested>>, wake: Wakers) {
-    match workload.kind {
-        WorkloadKind::Deployment => follow_as::<AppsDeployment>(client, workload, interested, wake).await,
-        WorkloadKind::StatefulSet => follow_as::<StatefulSet>(client, workload, interested, wake).await,
-        WorkloadKind::DaemonSet => follow_as::<DaemonSet>(client, workload, interested, wake).await,
-        WorkloadKind::Rollout => follow_as::<Rollout>(client, workload, interested, wake).await,
-    }
+    by_type!(workload.kind, W => follow_as::<W>(client, workload, interested, wake).await);
 }
 
-async fn follow_as<K>(client: Client, workload: Workload, interested: Arc<Mutex<Interested>>, wake: Wakers)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Rollable + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let api: Api<K> = Api::namespaced(client, &workload.namespace);
+async fn follow_as<W: WorkloadType>(client: Client, workload: Workload, interested: Arc<Mutex<Interested>>, wake: Wakers) {
+    let api: Api<W> = Api::namespaced(client, &workload.namespace);
     let mut changes = watch_one(api, &workload.name).boxed();
     while let Some(change) = changes.next().await {
         let view = match change {

@@ -57,12 +57,7 @@ impl Objects {
             terminating: false,
             created: None,
             ready: !broken && view.complete(),
-            fatal: broken.then(|| RootCause {
-                pod: None,
-                container: None,
-                reason: "ImagePullBackOff".into(),
-                message: String::new(),
-            }),
+            fatal: broken.then(|| RootCause::of("ImagePullBackOff", "")),
             hint: None,
             digests: vec![Digest { container: "web".into(), image_id: "sha256:x".into() }],
         }]

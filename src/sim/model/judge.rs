@@ -8,9 +8,11 @@ use super::cluster::settled;
 use super::{Operator, Scenario, State};
 use crate::world::{BAD, NEW, OLD};
 use trackdown_api::condition::find_condition;
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::Record;
 use trackdown_api::ticket::TicketState;
 use trackdown_core::preflight::finished;
+use trackdown_core::record::outcome_of;
 use trackdown_core::{condition_reason, reason};
 
 /// What objects do not tell.
@@ -71,18 +73,18 @@ pub fn properties() -> Vec<Property<Scenario>> {
                 s.api.ticket.as_ref().is_some_and(|t| {
                     t.status.as_ref().is_some_and(|s| s.state == Some(TicketState::Done) && s.deployed_by.is_some())
                 });
-            let failed = s.api.records.values().any(|r| ended(r, |x| x == reason::ROLLED_BACK));
+            let failed = s.api.records.values().any(|r| ended(r, |x| *x == Outcome::RolledBack));
             !done || s.judge.touched || !(failed && s.api.image() == BAD)
         }),
         Property::always("only what moved on is said to have", |_, s: &State| {
             let entries = s.api.ticket.iter().flat_map(|t| &t.status).flat_map(|s| &s.targets);
-            let said = entries.into_iter().any(|e| e.result.as_deref() == Some(reason::WORKLOAD_MOVED_ON));
+            let said = entries.into_iter().any(|e| e.result == Some(Outcome::WorkloadMovedOn));
             !said || s.judge.touched
         }),
         Property::always("when nothing is left to do, all ended right", |_, s: &State| !quiet(s) || ended_right(s)),
         Property::sometimes(FINISHED, |_, s: &State| quiet(s) && s.api.records.values().any(|r| finished(r))),
         Property::sometimes(TAKEN_BACK, |m: &Scenario, s: &State| {
-            let complete = |r: &Record| ended(r, |x| x == reason::ROLLBACK_COMPLETE);
+            let complete = |r: &Record| ended(r, |x| *x == Outcome::RollbackComplete);
             m.moves != [super::Move::AskRollback] || m.image != NEW || (quiet(s) && s.api.records.values().any(|r| complete(r)))
         }),
     ]
@@ -120,8 +122,8 @@ fn ended_right(state: &State) -> bool {
             }
             _ => {
                 // The workload remembers a good end, too, when its record was deleted.
-                let succeeded = status.targets.iter().filter_map(|e| e.result.as_deref()).any(reason::is_success)
-                    || api.records.values().any(|r| ended(r, reason::is_success))
+                let succeeded = status.targets.iter().filter_map(|e| e.result.as_ref()).any(Outcome::is_success)
+                    || api.records.values().any(|r| ended(r, Outcome::is_success))
                     || api.view().and_then(|v| v.marker()).is_some_and(|m| m.succeeded);
                 judge.adopted || judge.touched || live != BAD && live != NEW || succeeded
             }
@@ -129,11 +131,11 @@ fn ended_right(state: &State) -> bool {
     });
     let overridden = api.ticket.as_ref().is_none_or(|t| t.spec.manual_override);
     let left = judge.touched || judge.adopted || overridden;
-    let restored = left || api.records.values().all(|r| !ended(r, |x| x == reason::ROLLED_BACK) || live != BAD);
+    let restored = left || api.records.values().all(|r| !ended(r, |x| *x == Outcome::RolledBack) || live != BAD);
     let granted = !judge.asked || left || judge.edited || live == OLD;
     all_ended && free && consistent && restored && granted
 }
 
-fn ended(record: &Record, how: impl Fn(&str) -> bool) -> bool {
-    finished(record) && condition_reason(record).is_some_and(|(reason, _)| how(reason))
+fn ended(record: &Record, how: impl Fn(&Outcome) -> bool) -> bool {
+    outcome_of(record).is_some_and(|outcome| how(&outcome))
 }

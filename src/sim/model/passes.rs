@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use trackdown_api::record::{Action, Record};
-use trackdown_core::check::Limits;
+use trackdown_core::checks::Limits;
 use trackdown_core::machine::{Machine, Next, Pass};
 use trackdown_core::preflight::finished;
 use trackdown_core::record::{

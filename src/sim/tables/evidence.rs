@@ -74,7 +74,7 @@ fn what_nobody_has_taken_in_is_kept() {
             name: "web".into(),
             attempt,
             record: record.map(str::to_owned),
-            result: result.map(str::to_owned),
+            result: result.map(Into::into),
             ..TargetStatus::default()
         }];
         known.clone()
@@ -94,9 +94,8 @@ fn what_nobody_has_taken_in_is_kept() {
 #[test]
 fn a_tag_that_means_something_else_is_told() {
     let images = [ContainerImage { container: "web".into(), image: "web:1".into() }];
-    let ran = |ids: &[&str]| -> Vec<Digest> {
-        ids.iter().map(|id| Digest { container: "web".into(), image_id: (*id).to_owned() }).collect()
-    };
+    let ran =
+        |ids: &[&str]| -> Vec<Digest> { ids.iter().map(|id| Digest { container: "web".into(), image_id: (*id).into() }).collect() };
     let records = [record("aa", 1, Some("RolloutComplete")), record("bb", 2, Some("RolloutComplete"))];
     let known = contents(records.iter(), &images);
     assert_eq!((known.len(), known[0].digest.as_str()), (1, "sha256:bb"), "the newest counts");

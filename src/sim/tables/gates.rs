@@ -1,14 +1,20 @@
 use serde_json::{Value, json};
 
 use crate::world::{at, ticket};
-use trackdown_api::ticket::TicketState;
-use trackdown_core::gates::{Dependencies, Dependency, first_obstacle, reachable};
+use trackdown_api::ticket::{Ticket, TicketState};
+use trackdown_core::checks::Limits;
+use trackdown_core::gates::{Asked, Dependencies, Dependency, Obstacle, first_obstacle, reachable};
 use trackdown_core::request::resolve;
+
+fn in_the_way(ticket: &Ticket, state: TicketState, dependencies: &Dependencies) -> Option<Obstacle> {
+    let (targets, limits) = (resolve(ticket), Limits::default());
+    first_obstacle(&Asked { ticket, state, targets: &targets, dependencies, limits: &limits, now: at(0) })
+}
 
 fn reason(spec: &Value) -> Option<&'static str> {
     let ticket = ticket(spec);
     let state = ticket.spec.state.unwrap_or(TicketState::Planning);
-    first_obstacle(&ticket, state, &resolve(&ticket), &Dependencies::new(), at(0)).map(|o| o.reason)
+    in_the_way(&ticket, state, &Dependencies::new()).map(|o| o.reason)
 }
 
 #[test]
@@ -53,7 +59,7 @@ fn a_cycle_is_told_apart_from_a_long_chain() {
     let ticket = ticket(&json!({"dependsOn": ["a"]}));
     let judge = |a: Dependency, b: Dependency| {
         let known = Dependencies::from([("a".to_owned(), a), ("b".to_owned(), b)]);
-        first_obstacle(&ticket, TicketState::ReadyForDeployment, &resolve(&ticket), &known, at(0)).map(|o| o.message)
+        in_the_way(&ticket, TicketState::ReadyForDeployment, &known).map(|o| o.message)
     };
     let cycle = judge(node(open, &["b"]), node(open, &["iss-1"])).unwrap();
     assert_eq!(cycle, "spec.dependsOn goes round in a circle: iss-1 -> a -> b -> iss-1");

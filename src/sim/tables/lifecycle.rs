@@ -1,8 +1,17 @@
+use jiff::Timestamp;
 use serde_json::json;
 
-use crate::world::{at, ticket};
+use crate::world::{at, ticket, with_draft};
 use trackdown_api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus};
-use trackdown_core::lifecycle::{Attribution, HISTORY_MAX, take_in, transition};
+use trackdown_core::lifecycle::{self, Attribution, HISTORY_MAX};
+
+fn take_in(status: &mut TicketStatus, ticket: &Ticket, now: Timestamp) {
+    with_draft(status, |draft| lifecycle::take_in(draft, ticket, now));
+}
+
+fn transition(status: &mut TicketStatus, to: TicketState) {
+    with_draft(status, |draft| lifecycle::transition(draft, to, Attribution::default(), at(0)));
+}
 
 fn asked(state: &str, by: &str, reason: &str) -> Ticket {
     ticket(&json!({"state": state, "stateMetadata": {"transitionedBy": by, "transitionReason": reason}}))
@@ -59,14 +68,14 @@ fn attempts_from_before_are_known_by_their_number() {
         name: name.into(),
         attempt: 3,
         record: record.map(str::to_owned),
-        result: result.map(str::to_owned),
+        result: result.map(Into::into),
         ..TargetStatus::default()
     };
     status.targets =
         vec![entry("ended", Some("r"), Some("RolloutComplete")), entry("in-flight", Some("r"), None), entry("none", None, None)];
-    transition(&mut status, TicketState::Active, Attribution::default(), at(0));
+    transition(&mut status, TicketState::Active);
     assert!(status.targets.iter().all(|e| e.attempt_before.is_none()));
-    transition(&mut status, TicketState::ReadyForDeployment, Attribution::default(), at(0));
+    transition(&mut status, TicketState::ReadyForDeployment);
     let before: Vec<_> = status.targets.iter().map(|e| e.attempt_before).collect();
     assert_eq!(before, [Some(3), Some(2), Some(3)]);
 }

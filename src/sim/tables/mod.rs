@@ -6,6 +6,7 @@ mod gates;
 mod images;
 mod lifecycle;
 mod lineage;
+mod overtaken;
 mod owner;
 mod pods;
 mod preflight;

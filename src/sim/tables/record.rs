@@ -3,15 +3,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde_json::{Value, json};
 
 use crate::world::{BAD, OLD, at, next, view, workload};
+use trackdown_api::outcome::Outcome;
 use trackdown_api::record::{Record, RootCause};
 use trackdown_api::workload_ref::ContainerImage;
 use trackdown_api::{MARKER_ANNOTATION, ROLLING_LABEL};
 use trackdown_core::condition_reason;
 use trackdown_core::machine::Machine;
-use trackdown_core::reason;
+
 use trackdown_core::record::{
     Answer, Authority, Looked, Patched, Purpose, RecordRead, RecordReply, RecordRest, RecordStep, RecordWorld, RecordWrite,
-    WorkloadRead, WorkloadSeen,
+    WorkloadRead, WorkloadSeen, outcome_of,
 };
 use trackdown_core::workload::pods::PodView;
 use trackdown_core::workload::view::{TemplateSeen, WorkloadView};
@@ -68,12 +69,14 @@ fn live(view: WorkloadView) -> WorkloadSeen {
 }
 
 /// How the record ends now.
-fn end(world: &RecordWorld) -> (String, String) {
+fn end(world: &RecordWorld) -> (Outcome, String) {
     let RecordStep::Write(RecordWrite::Status(status)) = next(world) else { panic!("{:?}", next(world)) };
     assert!(status.completion_time.is_some());
     let ended = Record { status: Some(*status), ..world.record.clone() };
     let (reason, message) = condition_reason(&ended).unwrap();
-    (reason.to_owned(), message.to_owned())
+    let result = outcome_of(&ended).unwrap();
+    assert_eq!(result.as_str(), reason, "the condition says the same");
+    (result, message.to_owned())
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn what_is_set_after_the_way_back_is_left_alone() {
             w
         }),
     ] {
-        assert_eq!(end(&world(going_back(), live(view(&workload)))).0, reason::CONTESTED, "{what}");
+        assert_eq!(end(&world(going_back(), live(view(&workload)))).0, Outcome::Contested, "{what}");
     }
 }
 
@@ -140,10 +143,10 @@ fn a_workload_that_is_gone_tells_nothing() {
     for workload in [WorkloadSeen::Missing, live(view(&another))] {
         let mut world = world(unwritten(), workload);
         let (result, said) = end(&world);
-        assert_eq!(result, reason::ABORTED);
+        assert_eq!(result, Outcome::Aborted);
         assert!(!said.contains("before anything was written"), "{said}");
         world.unwritten = true;
-        assert_eq!(end(&world).0, reason::SUPERSEDED, "each write was refused");
+        assert_eq!(end(&world).0, Outcome::Superseded, "each write was refused");
     }
 }
 
@@ -157,7 +160,7 @@ fn an_undone_write_is_not_unwritten() {
     for unwritten in [true, false] {
         world.unwritten = unwritten;
         world.answer = unwritten.then(|| Answer::Refused("a test failed".into()));
-        assert_eq!(end(&world).0, reason::CONTESTED);
+        assert_eq!(end(&world).0, Outcome::Contested);
     }
 }
 
@@ -298,7 +301,7 @@ fn a_fence_is_tried_again() {
     let again = RecordWorld { answer: None, ..withdrawn.clone() };
     assert!(matches!(next(&again), RecordStep::Write(RecordWrite::Patch { purpose: Purpose::Fence, .. })), "{:?}", next(&again));
     withdrawn.now += SignedDuration::from_secs(30);
-    assert_eq!(end(&withdrawn).0, reason::SUPERSEDED);
+    assert_eq!(end(&withdrawn).0, Outcome::Superseded);
 }
 
 /// The older attempt is looked at late: the newer one has ended, and has let the workload go.
@@ -314,15 +317,15 @@ fn an_attempt_that_was_overtaken_long_ago_is_not_contested() {
     workload["metadata"]["annotations"][MARKER_ANNOTATION] = json!(newer.to_string());
     workload["metadata"]["labels"] = json!({});
     let mut world = world(record, live(view(&workload)));
-    assert_eq!(end(&world).0, reason::CONTESTED, "the ticket goes by it still: a person brought an older marker back");
+    assert_eq!(end(&world).0, Outcome::Contested, "the ticket goes by it still: a person brought an older marker back");
     world.authority = Authority::Unconfirmed;
     assert_eq!(next(&world), RecordStep::Read(RecordRead::Ticket));
     world.authority = Authority::Withdrawn;
-    assert_eq!(end(&world).0, reason::CONTESTED, "there is no newer attempt");
+    assert_eq!(end(&world).0, Outcome::Contested, "there is no newer attempt");
     world.authority = Authority::Overtaken;
-    assert_eq!(end(&world).0, reason::SUPERSEDED);
+    assert_eq!(end(&world).0, Outcome::Superseded);
     world.record.spec.base.marker = Some(newer.to_string());
-    assert_eq!(end(&world).0, reason::CONTESTED, "it was there before");
+    assert_eq!(end(&world).0, Outcome::Contested, "it was there before");
 }
 
 /// A controller that could not delete or make a pod while the API server started tries again.
@@ -367,7 +370,7 @@ fn a_record_about_what_can_be_no_workload_ends_and_says_so() {
         let mut record = unwritten();
         record.spec.workload.name = odd.into();
         let (reason, message) = end(&world(record, WorkloadSeen::Unread));
-        assert_eq!(reason, reason::REJECTED);
+        assert_eq!(reason, Outcome::Rejected);
         assert!(message.contains("is no name of an object"), "{message}");
     }
 }

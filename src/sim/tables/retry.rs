@@ -1,9 +1,13 @@
 use serde_json::json;
 
-use crate::world::ticket;
+use crate::world::{ticket, with_draft};
 use trackdown_api::ticket::{TargetStatus, Ticket, TicketState, TicketStatus};
 use trackdown_api::{RETRY_ANNOTATION, TARGET_RETRY_PREFIX};
-use trackdown_core::retry::{requester, take_in};
+use trackdown_core::retry::{self, requester};
+
+fn take_in(status: &mut TicketStatus, ticket: &Ticket, fresh: bool) {
+    with_draft(status, |draft| retry::take_in(draft, ticket, fresh));
+}
 
 fn ended(result: &str) -> TargetStatus {
     TargetStatus {

@@ -1,10 +1,11 @@
 use serde_json::json;
 
-use crate::world::ticket;
+use crate::world::{ticket, with_draft};
+use trackdown_api::outcome::Outcome;
 use trackdown_api::ticket::{TargetStatus, TicketState, TicketStatus};
 use trackdown_core::request::resolve;
 use trackdown_core::ticket::rollback::take_in;
-use trackdown_core::{reason, warnings};
+use trackdown_core::warnings;
 
 fn deployed() -> TicketStatus {
     TicketStatus {
@@ -14,7 +15,7 @@ fn deployed() -> TicketStatus {
             attempt: 1,
             record: Some("r1".into()),
             request_hash: Some("h".into()),
-            result: Some(reason::ROLLOUT_COMPLETE.into()),
+            result: Some(Outcome::RolloutComplete),
             ..TargetStatus::default()
         }],
         ..TicketStatus::default()
@@ -23,7 +24,7 @@ fn deployed() -> TicketStatus {
 
 fn ask(status: &mut TicketStatus, rollback: &serde_json::Value) {
     let ticket = ticket(&json!({"rollback": rollback}));
-    take_in(status, &ticket, &resolve(&ticket), false);
+    with_draft(status, |draft| take_in(draft, &ticket, &resolve(&ticket), false));
 }
 
 /// Stored before the API server refused it, or by the removal of the target: corrected, it counts under the same request.
@@ -54,7 +55,7 @@ fn a_second_request_is_judged_on_what_was_there_before_the_first() {
 
     // There is nothing to take back: the first leaves no trace.
     let mut taken_back = deployed();
-    taken_back.targets[0].result = Some(reason::ROLLED_BACK.into());
+    taken_back.targets[0].result = Some(Outcome::RolledBack);
     taken_back.targets[0].tries = 3;
     let before = taken_back.targets[0].clone();
     ask(&mut taken_back, &json!({"request": "1", "to": "no-such-record"}));

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::world::{at, next, ticket};
 use trackdown_api::ticket::{Ticket, TicketStatus};
-use trackdown_core::check::Limits;
+use trackdown_core::checks::Limits;
 use trackdown_core::request::{hash, resolve};
 use trackdown_core::ticket::{RecordSeen, TicketRead, TicketRest, TicketStep, TicketWorld, TicketWrite};
 

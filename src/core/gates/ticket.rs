@@ -1,5 +1,4 @@
-//! What keeps a ticket from being deployed, judged on the ticket and the tickets it depends on. The first thing in the way, in the
-//! order a person would fix them, with the exact field path.
+//! Gates that the ticket itself and the tickets it depends on tell of.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,54 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::check::{self, Limits};
-use super::request::{self, ResolvedTarget};
-use trackdown_api::condition::bounded;
+use super::Obstacle;
+use crate::checks::{self, Forbidden, Limits};
+use crate::request::{self, ResolvedTarget};
 use trackdown_api::ticket::{Ticket, TicketState};
 use trackdown_api::workload_ref::{Workload, is_name};
-
-/// Something in the way.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Obstacle {
-    /// One `CamelCase` word.
-    pub reason: &'static str,
-    /// What is in the way, what ends it and who can.
-    pub message: String,
-    /// The object waited for, if it is one.
-    pub on: Option<String>,
-    /// Nobody can watch for its end: look again with back-off.
-    pub recheck: bool,
-    /// A workload whose changes end it.
-    pub watch: Option<Box<Workload>>,
-    /// It ends by itself, as other work in the cluster goes on (then the ticket is being worked on, not parked).
-    pub moving: bool,
-}
-
-impl Obstacle {
-    /// A wait for a person, ended by a change of an object Trackdown watches.
-    #[must_use]
-    pub fn parked(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: bounded(&message.into()), on: None, recheck: false, watch: None, moving: false }
-    }
-
-    /// A wait for something nobody can watch.
-    #[must_use]
-    pub fn unwatched(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { recheck: true, ..Self::parked(reason, message) }
-    }
-
-    /// A wait for a change of this workload.
-    #[must_use]
-    pub fn watching(reason: &'static str, message: impl Into<String>, workload: &Workload) -> Self {
-        Self { watch: Some(Box::new(workload.clone())), ..Self::parked(reason, message) }
-    }
-
-    /// Names the object waited for.
-    #[must_use]
-    pub fn on(self, object: impl Into<String>) -> Self {
-        Self { on: Some(object.into()), ..self }
-    }
-}
 
 /// What is known of a ticket somebody depends on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -68,28 +24,57 @@ pub struct Dependency {
 /// Every ticket that can be reached over `dependsOn`, by name. A name that is missing does not exist.
 pub type Dependencies = BTreeMap<String, Dependency>;
 
-/// The first thing in the way of the ticket, given where it is (`state`).
+/// What a gate looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The ticket.
+    pub ticket: &'a Ticket,
+    /// Where it is.
+    pub state: TicketState,
+    /// Its targets.
+    pub targets: &'a [ResolvedTarget],
+    /// The tickets it depends on.
+    pub dependencies: &'a Dependencies,
+    /// What checks may do.
+    pub limits: &'a Limits,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// One gate.
+type Gate = fn(&Asked<'_>) -> Option<Obstacle>;
+
+/// In the order they are told.
+const GATES: [Gate; 12] = [
+    wrong_state,
+    not_asked,
+    nothing_to_deploy,
+    overridden,
+    not_eligible,
+    blocked,
+    security_scan,
+    expired,
+    no_name,
+    target_elsewhere,
+    unfinished_dependency,
+    forbidden_check,
+];
+
+/// The first thing in the way of the ticket's deployment.
 #[must_use]
-pub fn first_obstacle(
-    ticket: &Ticket,
-    state: TicketState,
-    targets: &[ResolvedTarget],
-    dependencies: &Dependencies,
-    now: Timestamp,
-) -> Option<Obstacle> {
-    wrong_state(state)
-        .or_else(|| not_asked(ticket))
-        .or_else(|| nothing_to_deploy(targets))
-        .or_else(|| held_by_person(ticket))
-        .or_else(|| expired(ticket, now))
-        .or_else(|| no_name(targets))
-        .or_else(|| target_elsewhere(ticket, targets))
-        .or_else(|| unfinished_dependency(ticket, dependencies))
+pub fn first_obstacle(asked: &Asked<'_>) -> Option<Obstacle> {
+    GATES.iter().find_map(|gate| gate(asked))
+}
+
+/// When a gate that is open now closes by itself.
+#[must_use]
+pub fn closes_at(ticket: &Ticket, now: Timestamp) -> Option<Timestamp> {
+    ticket.spec.deploy_before.as_ref().map(|t| t.0).filter(|before| *before > now)
 }
 
 /// Stored before the API server refused it, or by one that does not.
-fn no_name(targets: &[ResolvedTarget]) -> Option<Obstacle> {
-    let odd = targets.iter().find(|t| !is_name(&t.workload.name))?;
+fn no_name(asked: &Asked<'_>) -> Option<Obstacle> {
+    let odd = asked.targets.iter().find(|t| !is_name(&t.workload.name))?;
     let message = format!(
         "spec.targets[{}].workloadRef.name: {:?} is no name of an object: small letters, digits, - and . only",
         odd.name, odd.workload.name
@@ -97,8 +82,8 @@ fn no_name(targets: &[ResolvedTarget]) -> Option<Obstacle> {
     Some(Obstacle::parked("WorkloadNameInvalid", message))
 }
 
-fn wrong_state(state: TicketState) -> Option<Obstacle> {
-    match state {
+fn wrong_state(asked: &Asked<'_>) -> Option<Obstacle> {
+    match asked.state {
         TicketState::ReadyForDeployment => None,
         TicketState::Done => Some(Obstacle::parked("Done", "the ticket is done; a change of spec.targets deploys again")),
         TicketState::WontDo => Some(Obstacle::parked("WontDo", "the ticket was given up (won_t_do)")),
@@ -110,39 +95,36 @@ fn wrong_state(state: TicketState) -> Option<Obstacle> {
 }
 
 /// A rollback moves a ticket on its own, also one that was closed by hand: that asks for no deployment.
-fn not_asked(ticket: &Ticket) -> Option<Obstacle> {
-    let asked = ticket.spec.state.filter(|state| *state != TicketState::ReadyForDeployment)?;
-    let message = format!("spec.state is {asked}: ready_for_deployment asks for the deployment");
+fn not_asked(asked: &Asked<'_>) -> Option<Obstacle> {
+    let state = asked.ticket.spec.state.filter(|state| *state != TicketState::ReadyForDeployment)?;
+    let message = format!("spec.state is {state}: ready_for_deployment asks for the deployment");
     Some(Obstacle::parked("NotAsked", message))
 }
 
-fn nothing_to_deploy(targets: &[ResolvedTarget]) -> Option<Obstacle> {
-    targets.is_empty().then(|| {
+fn nothing_to_deploy(asked: &Asked<'_>) -> Option<Obstacle> {
+    asked.targets.is_empty().then(|| {
         Obstacle::parked("NoTargets", "spec.targets is empty: name what to deploy, or set spec.state: done when it is deployed")
     })
 }
 
-fn held_by_person(ticket: &Ticket) -> Option<Obstacle> {
-    let spec = &ticket.spec;
-    if spec.manual_override {
-        return Some(Obstacle::parked("ManualOverride", "spec.manualOverride is true: a person has taken over"));
-    }
-    if !spec.automation_eligible {
-        return Some(Obstacle::parked(
-            "NotEligible",
-            "spec.automationEligible is not true: set it, or deploy by hand and set spec.state: done",
-        ));
-    }
-    if let Some(block) = &spec.blocked_reason {
-        return Some(Obstacle::parked("Blocked", format!("spec.blockedReason: {block}")));
-    }
-    if scan_failed(ticket) {
-        return Some(Obstacle::parked(
-            "SecurityScanFailed",
-            "spec.stateMetadata.securityScanPassed is false: fix what the scan found, then set it to true",
-        ));
-    }
-    None
+fn overridden(asked: &Asked<'_>) -> Option<Obstacle> {
+    let message = "spec.manualOverride is true: a person has taken over";
+    asked.ticket.spec.manual_override.then(|| Obstacle::parked("ManualOverride", message))
+}
+
+fn not_eligible(asked: &Asked<'_>) -> Option<Obstacle> {
+    let message = "spec.automationEligible is not true: set it, or deploy by hand and set spec.state: done";
+    (!asked.ticket.spec.automation_eligible).then(|| Obstacle::parked("NotEligible", message))
+}
+
+fn blocked(asked: &Asked<'_>) -> Option<Obstacle> {
+    let block = asked.ticket.spec.blocked_reason.as_ref()?;
+    Some(Obstacle::parked("Blocked", format!("spec.blockedReason: {block}")))
+}
+
+fn security_scan(asked: &Asked<'_>) -> Option<Obstacle> {
+    let message = "spec.stateMetadata.securityScanPassed is false: fix what the scan found, then set it to true";
+    scan_failed(asked.ticket).then(|| Obstacle::parked("SecurityScanFailed", message))
 }
 
 /// Whether the security scan failed. An absent result does not block.
@@ -151,14 +133,14 @@ pub fn scan_failed(ticket: &Ticket) -> bool {
     ticket.spec.state_metadata.as_ref().and_then(|m| m.security_scan_passed) == Some(false)
 }
 
-fn expired(ticket: &Ticket, now: Timestamp) -> Option<Obstacle> {
-    let before = ticket.spec.deploy_before.as_ref().filter(|t| t.0 <= now)?;
+fn expired(asked: &Asked<'_>) -> Option<Obstacle> {
+    let before = asked.ticket.spec.deploy_before.as_ref().filter(|t| t.0 <= asked.now)?;
     Some(Obstacle::parked("Expired", format!("spec.deployBefore {} is over: set a later time to deploy", before.0)))
 }
 
-fn target_elsewhere(ticket: &Ticket, targets: &[ResolvedTarget]) -> Option<Obstacle> {
-    let own = ticket.namespace().unwrap_or_default();
-    let elsewhere = targets.iter().find(|t| t.workload.namespace != own)?;
+fn target_elsewhere(asked: &Asked<'_>) -> Option<Obstacle> {
+    let own = asked.ticket.namespace().unwrap_or_default();
+    let elsewhere = asked.targets.iter().find(|t| t.workload.namespace != own)?;
     let message = format!(
         "spec.targets[{}].workloadRef.namespace is {}: a ticket deploys into its own namespace only; make the ticket there",
         elsewhere.name, elsewhere.workload.namespace
@@ -167,23 +149,17 @@ fn target_elsewhere(ticket: &Ticket, targets: &[ResolvedTarget]) -> Option<Obsta
 }
 
 /// A check the operator may not run: a rollout that it decides could only fail.
-#[must_use]
-pub fn forbidden_check(targets: &[ResolvedTarget], limits: &Limits) -> Option<Obstacle> {
-    targets.iter().flat_map(|t| t.checks.iter().map(move |c| (t, c))).find_map(|(target, check)| {
+fn forbidden_check(asked: &Asked<'_>) -> Option<Obstacle> {
+    let limits = asked.limits;
+    asked.targets.iter().flat_map(|t| t.checks.iter().map(move |c| (t, c))).find_map(|(target, check)| {
         let path = format!("spec.targets[{}].checks[{}]", target.name, check.name);
-        if check.job.is_some() && !limits.jobs {
-            let message = format!(
-                "{path} is a Job, which the operator may not run: remove it, or have an administrator set the chart value \
-                 checks.jobs.enabled"
-            );
-            return Some(Obstacle::parked("JobChecksDisabled", message));
-        }
-        let why = check.http.as_ref().and_then(|http| check::refused(http, &target.workload, &limits.allowed))?;
-        Some(Obstacle::parked("CheckNotAllowed", format!("{path}.http.url: {why}")))
+        let Forbidden { reason, message } = checks::permitted(check, &path, &target.workload, limits).err()?;
+        Some(Obstacle::parked(reason, message))
     })
 }
 
-fn unfinished_dependency(ticket: &Ticket, dependencies: &Dependencies) -> Option<Obstacle> {
+fn unfinished_dependency(asked: &Asked<'_>) -> Option<Obstacle> {
+    let Asked { ticket, dependencies, .. } = *asked;
     let own = ticket.name_any();
     if let Some(cycle) = cycle(&own, &ticket.spec.depends_on, dependencies) {
         return Some(Obstacle::parked("DependencyCycle", format!("spec.dependsOn goes round in a circle: {}", cycle.join(" -> "))));
