@@ -33,7 +33,7 @@ demo-down: ## Stop what `make demo KEEP=1` left running
 .PHONY: test
 test: tools ## Everything: formatting, lints, unit tests and the model, then end to end on a real control plane
 	@started=$$SECONDS; \
-	for stage in check-format lint test-unit check-generated test-chart test-e2e test-faults; do \
+	for stage in check-format lint test-unit check-generated test-chart test-e2e test-upgrade test-faults; do \
 		printf '\n==> make %s (%ss)\n' "$$stage" "$$((SECONDS - started))"; \
 		$(MAKE) --no-print-directory "$$stage" || { printf '\nmake %s failed; again: make %s\n' "$$stage" "$$stage"; exit 1; }; \
 	done; \
@@ -83,6 +83,14 @@ test-chart: $(CLUSTER) ## Lint and unit tests of the chart
 test-e2e: build $(CLUSTER) ## End-to-end tests on a real control plane (FILTER=part of a name)
 	@$(CLUSTER) build --argo-rollouts
 	cargo test --locked --test e2e -- $(FILTER)
+
+.PHONY: test-upgrade
+test-upgrade: build $(CLUSTER) ## The operator of the version before is killed in the middle, this one goes on (FILTER=start of a name)
+	@code=0; previous=$$(e2e/upgrade/build.sh) || code=$$?; \
+	if [ "$$code" -eq 3 ]; then echo 'test-upgrade is skipped: the version before is not in the history at hand, see above'; exit 0; fi; \
+	[ "$$code" -eq 0 ] || exit "$$code"; \
+	$(CLUSTER) build; \
+	TRACKDOWN_PREVIOUS="$$previous" cargo test --locked --test e2e -- upgrade::$(FILTER)
 
 .PHONY: faults
 faults: build $(CLUSTER)

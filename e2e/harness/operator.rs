@@ -23,6 +23,12 @@ impl Operator {
 
     /// The same, the API server reached at another address.
     pub fn start_through(cluster: &Cluster, namespace: &str, identity: &str, server: Option<&str>) -> Self {
+        let binary = std::env::var("TRACKDOWN_BIN").unwrap_or_else(|_| "target/debug/trackdown".to_owned());
+        Self::start_binary(cluster, namespace, identity, server, Path::new(&binary))
+    }
+
+    /// The same, of another build.
+    pub fn start_binary(cluster: &Cluster, namespace: &str, identity: &str, server: Option<&str>, binary: &Path) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let dir = Path::new(ROOT).join("target/e2e").join(namespace).join(identity);
@@ -36,7 +42,7 @@ impl Operator {
             .arg("--kubeconfig")
             .arg(cluster.kubeconfig())
             .arg("--binary")
-            .arg(Path::new(ROOT).join(std::env::var("TRACKDOWN_BIN").as_deref().unwrap_or("target/debug/trackdown")))
+            .arg(Path::new(ROOT).join(binary))
             .arg("--dir")
             .arg(&dir)
             .current_dir(ROOT)

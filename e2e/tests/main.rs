@@ -35,6 +35,7 @@ mod rollback;
 mod sequence;
 mod unheard;
 mod unusual;
+mod upgrade;
 mod waiting;
 mod wording;
 mod workloads;
@@ -117,9 +118,15 @@ fn main() {
         docs::{every_page_runs, manifests_are_accepted},
         conditions::{parked_rolling_done_blocked},
         conformance::{the_models_api_server_is_the_real_one},
+        upgrade::{
+            slow_pods_are_followed, patch_nobody_heard_of, intent_without_record, rollback_decided, rollback_under_way, between_two_tries,
+            queue_keeps_its_order, sequence_comes_back, many_under_way, what_is_at_rest_stays_untouched,
+        },
         program::{waits_for_its_crds, standby_takes_over, terminates_gracefully, uninstall_leaves_workloads, serves_metrics, works_through_a_proxy},
     ];
-    let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|f| name.contains(f.as_str()));
+    // The version before is built by `make test-upgrade` alone.
+    let ignored = |name: &str| name.starts_with("upgrade::") && upgrade::previous().is_none();
+    let wanted = |name: &str| !ignored(name) && arguments.filter.as_ref().is_none_or(|f| name.contains(f.as_str()));
     let any = !arguments.list && tests.iter().any(|(name, _)| wanted(name));
     let cluster = any.then(|| {
         let _ = std::fs::remove_dir_all(std::path::Path::new(harness::ROOT).join("target/e2e"));
@@ -132,6 +139,7 @@ fn main() {
             runtime.block_on(test(cluster.as_ref().ok_or("no cluster")?));
             Ok(())
         })
+        .with_ignored_flag(ignored(name))
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     drop(cluster);

@@ -27,7 +27,7 @@ async fn three(scene: &Scene, images: [&str; 3]) -> Value {
 }
 
 /// The records in the order they were carried out: target, action and result.
-async fn story(scene: &Scene) -> Vec<String> {
+pub async fn story(scene: &Scene) -> Vec<String> {
     let mut records = scene.records("iss-1").await;
     records.sort_by_key(|r| r.status.as_ref().and_then(|s| s.completion_time.clone()));
     let line = |r: &Record| format!("{} {:?} {}", r.spec.target, r.spec.action, result(r));
