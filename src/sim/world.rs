@@ -50,13 +50,19 @@ pub fn ticket(spec: &Value) -> Ticket {
 
 /// A workload of two pods that runs `image` and is healthy.
 pub fn workload(image: &str) -> Value {
+    workload_named("web", image)
+}
+
+/// The same under another name; its container is `web` all the same.
+pub fn workload_named(name: &str, image: &str) -> Value {
+    let uid = if name == "web" { "workload-uid".to_owned() } else { format!("{name}-uid") };
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "web", "namespace": "shop", "uid": "workload-uid", "generation": 1, "annotations": {"a": "b"}},
+        "metadata": {"name": name, "namespace": "shop", "uid": uid, "generation": 1, "annotations": {"a": "b"}},
         "spec": {
             "replicas": 2,
-            "selector": {"matchLabels": {"app": "web"}},
-            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": image}]}},
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "web", "image": image}]}},
         },
         "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2},
     })

@@ -1,4 +1,4 @@
-//! The API server's storage as the model has it, and the workload's controller.
+//! The API server's storage as the model has it, and the workloads' controller.
 
 use std::collections::BTreeMap;
 
@@ -14,23 +14,38 @@ use trackdown_core::preflight::Holder;
 use trackdown_core::workload::pods::PodView;
 use trackdown_core::workload::view::WorkloadView;
 
+/// The name of a workload, and of the target that is about it.
+pub type Name = &'static str;
+
 /// The objects, as the API server stores them or an operator has them in its cache.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Objects {
     pub ticket: Option<Shared<Ticket>>,
     pub records: BTreeMap<String, Shared<Record>>,
-    /// `None`: it was deleted.
-    pub workload: Option<Shared<Value>>,
+    /// By name; one that is not here was deleted.
+    pub workloads: BTreeMap<Name, Shared<Value>>,
 }
 
 impl Objects {
-    pub fn view(&self) -> Option<WorkloadView> {
-        self.workload.as_ref().map(|w| view(w))
+    pub fn view(&self, name: &str) -> Option<WorkloadView> {
+        self.workloads.get(name).map(|w| view(w))
     }
 
     /// The image that is set; empty where there is no workload.
-    pub fn image(&self) -> String {
-        self.workload.as_ref().map(|w| image(w)).unwrap_or_default()
+    pub fn image(&self, name: &str) -> String {
+        self.workloads.get(name).map(|w| image(w)).unwrap_or_default()
+    }
+
+    /// Stores the workload in place of the one that is there.
+    pub fn put(&mut self, name: &str, workload: Value) {
+        if let Some(stored) = self.workloads.get_mut(name) {
+            *stored = Shared::new(workload);
+        }
+    }
+
+    /// The workloads their controller has yet to do its work for.
+    pub fn unsettled(&self) -> impl Iterator<Item = Name> {
+        self.workloads.iter().filter(|(_, w)| settled(w) != ***w).map(|(name, _)| *name)
     }
 
     pub fn holder(&self, view: &WorkloadView) -> Holder {
@@ -44,12 +59,12 @@ impl Objects {
     }
 
     /// The pods a real cluster would show for the workload as it is.
-    pub fn pods(&self) -> Vec<PodView> {
-        let Some(view) = self.view().filter(|v| v.replicas.desired > 0) else { return Vec::new() };
+    pub fn pods(&self, name: &str) -> Vec<PodView> {
+        let Some(view) = self.view(name).filter(|v| v.replicas.desired > 0) else { return Vec::new() };
         let image = view.containers[0].image.clone();
         let broken = image == BAD && view.observed();
         vec![PodView {
-            name: "web-1".into(),
+            name: format!("{name}-1"),
             uid: "pod-uid".into(),
             version: "1".into(),
             revision: None,

@@ -5,6 +5,7 @@ mod cluster;
 mod judge;
 mod passes;
 mod person;
+mod scenarios;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -15,12 +16,12 @@ use stateright::{Checker, HasDiscoveries, Model, Property, UniformChooser};
 use trackdown_core::condition_reason;
 use trackdown_core::record::Unwritten;
 
-use self::cluster::{Objects, Revision, settled, with_revision};
+use self::cluster::{Name, Objects, Revision, settled, with_revision};
 use self::judge::{FINISHED, Judge, TAKEN_BACK};
 use self::passes::{UnderWay, forward_record, perform, refuse, start_orphan, start_record, start_ticket};
 use self::person::Move;
 use self::shared::Shared;
-use crate::world::{BAD, NEW, OLD, at, ticket, workload};
+use crate::world::{OLD, at, ticket, workload_named};
 
 /// How long a tick lasts: past every deadline and back-off.
 const TICK_SECONDS: i64 = 1000;
@@ -49,13 +50,17 @@ impl Operator {
     }
 }
 
+/// The targets of a ticket, each on the workload of its name, with the image that is asked for.
+type Targets = &'static [(Name, &'static str)];
+
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct State {
     api: Objects,
     operators: Vec<Operator>,
-    revisions: Vec<Revision>,
+    revisions: BTreeMap<Name, Vec<Revision>>,
     judge: Judge,
-    wanted: &'static str,
+    targets: Targets,
+    sequential: bool,
     tries: u8,
     clock: i64,
     faults: u8,
@@ -71,7 +76,7 @@ enum Action {
     /// A pass starts and goes on to its first write.
     StartTicket(usize),
     StartRecord(usize, String),
-    StartOrphan(usize),
+    StartOrphan(usize, Name),
     /// The write happens, and the pass goes on to its next one.
     Perform(usize),
     /// The write happens, and the operator dies before it hears of it.
@@ -85,14 +90,16 @@ enum Action {
     /// The operator starts again, on caches from before its own last writes.
     RestartStale(usize),
     /// The workload's controller does its work.
-    Settle,
+    Settle(Name),
     Tick,
     Person(Move),
 }
 
 struct Scenario {
-    image: &'static str,
-    /// Tries the ticket has.
+    targets: Targets,
+    /// The targets are rolled out one after the other.
+    sequential: bool,
+    /// Tries each target has.
     tries: u8,
     operators: usize,
     faults: u8,
@@ -109,17 +116,23 @@ impl Model for Scenario {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let spec = json!({"targets": [{"name": "web", "image": self.image}], "rollout": {"maxAttempts": self.tries}});
-        let workload = workload(OLD);
-        let revisions = with_revision(&[], &workload);
-        let api =
-            Objects { ticket: Some(Shared::new(ticket(&spec))), records: BTreeMap::new(), workload: Some(Shared::new(workload)) };
+        let targets: Vec<_> = self.targets.iter().map(|(name, image)| json!({"name": name, "image": image})).collect();
+        let order = if self.sequential { "Sequential" } else { "Parallel" };
+        let spec = json!({"targets": targets, "rollout": {"maxAttempts": self.tries, "order": order}});
+        let workloads = || self.targets.iter().map(|(name, _)| (*name, workload_named(name, OLD)));
+        let revisions = workloads().map(|(name, workload)| (name, with_revision(&[], &workload))).collect();
+        let api = Objects {
+            ticket: Some(Shared::new(ticket(&spec))),
+            records: BTreeMap::new(),
+            workloads: workloads().map(|(name, workload)| (name, Shared::new(workload))).collect(),
+        };
         vec![State {
             operators: vec![Operator::fresh(&api); self.operators],
             api,
             revisions,
             judge: Judge::default(),
-            wanted: self.image,
+            targets: self.targets,
+            sequential: self.sequential,
             tries: self.tries,
             clock: 0,
             faults: 0,
@@ -149,8 +162,10 @@ impl Model for Scenario {
             if start_ticket(operator, state).is_some() {
                 actions.push(Action::StartTicket(i));
             }
-            if start_orphan(operator, state).is_some() {
-                actions.push(Action::StartOrphan(i));
+            for (name, _) in self.targets {
+                if start_orphan(operator, state, name).is_some() {
+                    actions.push(Action::StartOrphan(i, name));
+                }
             }
             for name in operator.cache.records.keys() {
                 if start_record(operator, state, name).is_some() {
@@ -158,9 +173,7 @@ impl Model for Scenario {
                 }
             }
         }
-        if state.api.workload.as_ref().is_some_and(|w| settled(w) != **w) {
-            actions.push(Action::Settle);
-        }
+        actions.extend(state.api.unsettled().map(Action::Settle));
         // While a pass goes on no time passes: what it decided on was read at its start.
         if state.ticks < self.ticks && state.operators.iter().all(|o| o.pass.is_none()) {
             actions.push(Action::Tick);
@@ -183,7 +196,9 @@ impl Model for Scenario {
             Action::StartRecord(i, name) => {
                 next.operators[i].pass = start_record(&state.operators[i], state, &name).map(Shared::new);
             }
-            Action::StartOrphan(i) => next.operators[i].pass = start_orphan(&state.operators[i], state).map(Shared::new),
+            Action::StartOrphan(i, name) => {
+                next.operators[i].pass = start_orphan(&state.operators[i], state, name).map(Shared::new);
+            }
             Action::Perform(i) => perform(&mut next, i),
             Action::PerformAndCrash(i) => {
                 perform(&mut next, i);
@@ -211,10 +226,10 @@ impl Model for Scenario {
                 next.operators[i] = Operator::fresh(&state.operators[i].watched);
                 next.faults += 1;
             }
-            Action::Settle => {
-                let settled = settled(state.api.workload.as_ref()?);
-                next.revisions = with_revision(&state.revisions, &settled);
-                next.api.workload = Some(Shared::new(settled));
+            Action::Settle(name) => {
+                let settled = settled(state.api.workloads.get(name)?);
+                next.revisions.insert(name, with_revision(&state.revisions[name], &settled));
+                next.api.put(name, settled);
             }
             Action::Tick => {
                 next.clock += TICK_SECONDS;
@@ -254,7 +269,8 @@ enum Visit {
 
 /// The first property that does not hold, and how to get there.
 fn find_wrong(what: &str, scenario: Scenario, visit: Visit) -> Option<String> {
-    let (image, started) = (scenario.image, Instant::now());
+    let images = scenario.targets.iter().map(|(_, image)| *image).collect::<Vec<_>>().join(", ");
+    let started = Instant::now();
     let builder = scenario.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);
     let (discoveries, states, depth) = match visit {
         Visit::All => {
@@ -267,7 +283,7 @@ fn find_wrong(what: &str, scenario: Scenario, visit: Visit) -> Option<String> {
         }
     };
     let all = if visit == Visit::All { "all of " } else { "" };
-    println!("{what}, {image}: {all}{states} states, depth {depth}, {:.1} s", started.elapsed().as_secs_f64());
+    println!("{what}, {images}: {all}{states} states, depth {depth}, {:.1} s", started.elapsed().as_secs_f64());
     let wrong = discoveries.iter().find(|(name, _)| ![FINISHED, TAKEN_BACK].contains(name));
     if wrong.is_none() {
         assert!(visit == Visit::Walks || started.elapsed() < ALL, "not every state could be visited in time");
@@ -282,82 +298,6 @@ fn find_wrong(what: &str, scenario: Scenario, visit: Visit) -> Option<String> {
         format!("{:?} {:?}: {:?} {entries:?}", s.state, s.reason, s.message)
     });
     let records = state.api.records.values().map(|r| format!("{:?}: {:?}", r.metadata.name, condition_reason(r)));
-    let objects: Vec<_> = ticket.chain(records).chain(state.api.workload.iter().map(|w| w.to_string())).collect();
-    Some(format!("{what}, {image}: {name} does not hold after\n{}\n{:?}\n{}", actions.join(" "), state.judge, objects.join("\n")))
-}
-
-const ONE: Scenario =
-    Scenario { image: NEW, tries: 2, operators: 1, faults: 0, moves: &[], most_moves: 0, ticks: 1, lenient: false };
-
-#[test]
-fn one_operator_failing_twice_at_any_step() {
-    for image in [NEW, BAD] {
-        check("two faults", Scenario { image, faults: 2, ..ONE }, Visit::All);
-    }
-}
-
-/// Whether every state is visited where that takes minutes: `make model`.
-fn whole() -> Visit {
-    if std::env::var_os("MODEL").is_some() { Visit::All } else { Visit::Walks }
-}
-
-/// Every move at every moment of a good and of a bad rollout, with every fault at every step.
-#[test]
-fn one_operator_and_a_person() {
-    for image in [NEW, BAD] {
-        check("a move and two tries", Scenario { image, moves: person::EVERY, most_moves: 1, ..ONE }, Visit::All);
-        // What fails does so without waiting for a deadline; back-off is in the one before.
-        let ticks = u8::from(image == NEW);
-        let pairs = Scenario { image, tries: 1, ticks, faults: 1, moves: person::EVERY, most_moves: 1, ..ONE };
-        check("a move and a fault", pairs, whole());
-        check("two moves, two faults", Scenario { image, faults: 2, moves: person::EVERY, most_moves: 2, ..ONE }, Visit::Walks);
-    }
-}
-
-/// Refused, then written with the answer lost, then undone.
-#[test]
-fn refused_then_lost_then_undone() {
-    let scenario = Scenario { tries: 1, ticks: 0, faults: 2, moves: &[Move::Undo], most_moves: 1, ..ONE };
-    check("an undo and two faults", scenario, Visit::All);
-}
-
-/// Asked for at any moment, with every fault on the way; and another move at every moment of it.
-#[test]
-fn one_operator_and_a_rollback() {
-    for image in [NEW, BAD] {
-        check("a rollback", Scenario { image, tries: 1, faults: 1, moves: &[Move::AskRollback], most_moves: 1, ..ONE }, Visit::All);
-        let moves = &[Move::AskRollbackToNobody, Move::WithdrawRollback];
-        check("a rollback that cannot be", Scenario { image, moves, most_moves: 2, ..ONE }, Visit::All);
-    }
-    for second in person::EVERY {
-        let moves: &'static [Move] = Box::leak(Box::new([Move::AskRollback, *second]));
-        check(&format!("a rollback and {second:?}"), Scenario { tries: 1, ticks: 0, moves, most_moves: 2, ..ONE }, whole());
-    }
-}
-
-/// The records of a rollout deleted at any moment, and another move at any moment of it. Not `Undo`: of a rollout that ended well, whose
-/// record was deleted before its ticket had taken the result in, an undo leaves no trace on the workload.
-#[test]
-fn deleted_records_and_a_move() {
-    for second in person::EVERY.iter().filter(|second| **second != Move::Undo) {
-        let moves: &'static [Move] = Box::leak(Box::new([Move::DeleteRecords, *second]));
-        check(&format!("deleted records and {second:?}"), Scenario { tries: 1, ticks: 0, moves, most_moves: 2, ..ONE }, Visit::All);
-    }
-}
-
-#[test]
-fn two_operators() {
-    for image in [NEW, BAD] {
-        check("two operators", Scenario { image, operators: 2, faults: 1, ..ONE }, Visit::Walks);
-        let scenario = Scenario { image, operators: 2, faults: 1, moves: person::EVERY, most_moves: 2, ..ONE };
-        check("two operators and a person", scenario, Visit::Walks);
-    }
-}
-
-/// A checker that misses what is wrong proves nothing: an API server that ignores the tests of a patch must be found out.
-#[test]
-fn the_model_finds_what_is_wrong() {
-    let broken =
-        Scenario { image: BAD, tries: 2, operators: 2, faults: 1, moves: person::EVERY, most_moves: 2, ticks: 1, lenient: true };
-    assert!(find_wrong("a lenient API server", broken, Visit::Walks).is_some());
+    let objects: Vec<_> = ticket.chain(records).chain(state.api.workloads.values().map(|w| w.to_string())).collect();
+    Some(format!("{what}, {images}: {name} does not hold after\n{}\n{:?}\n{}", actions.join(" "), state.judge, objects.join("\n")))
 }

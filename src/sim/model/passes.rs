@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trackdown_api::record::{Action, Record};
+use trackdown_api::record::Record;
 use trackdown_core::checks::Limits;
 use trackdown_core::machine::{Machine, Next, Pass};
 use trackdown_core::preflight::finished;
@@ -11,7 +11,8 @@ use trackdown_core::record::{
 };
 use trackdown_core::ticket::{Probe, RecordSeen, TicketRead, TicketReply, TicketWorld, TicketWrite, named_records};
 
-use super::cluster::Objects;
+use super::cluster::{Name, Objects};
+use super::judge::{judge_end, judge_write};
 use super::shared::Shared;
 use super::{Operator, State};
 use crate::api_server::{self, takes_status, version_after};
@@ -23,7 +24,7 @@ pub enum UnderWay {
     Ticket(Box<Pass<TicketWorld>>, Box<TicketWrite>),
     Record(Box<Pass<RecordWorld>>, Box<RecordWrite>),
     /// A workload that a deleted record left behind is let go.
-    Orphan(Box<json_patch::Patch>),
+    Orphan(Name, Box<json_patch::Patch>),
 }
 
 /// Reads as long as the machine wants to read; the write it comes to, if any.
@@ -43,8 +44,14 @@ fn go_on_ticket(mut pass: Pass<TicketWorld>, state: &State) -> Option<UnderWay> 
 }
 
 fn go_on_record(mut pass: Pass<RecordWorld>, state: &State) -> Option<UnderWay> {
-    let write = go_on(&mut pass, state, read_for_record)?;
+    let workload = workload_of(&pass.machine);
+    let write = go_on(&mut pass, state, |wanted, api| read_for_record(&wanted, &workload, api))?;
     Some(UnderWay::Record(Box::new(pass), Box::new(write)))
+}
+
+/// Name of the workload the record is about.
+fn workload_of(world: &RecordWorld) -> String {
+    world.record.spec.workload.name.clone()
 }
 
 fn read_for_ticket(wanted: TicketRead, api: &Objects) -> TicketReply {
@@ -54,7 +61,7 @@ fn read_for_ticket(wanted: TicketRead, api: &Objects) -> TicketReply {
             TicketReply::Record(name, seen)
         }
         TicketRead::Workload(workload) => {
-            let probe = api.view().map_or(Probe::Missing(Vec::new()), |view| {
+            let probe = api.view(&workload.name).map_or(Probe::Missing(Vec::new()), |view| {
                 let holder = api.holder(&view);
                 Probe::Found(Box::new(view), holder)
             });
@@ -63,20 +70,19 @@ fn read_for_ticket(wanted: TicketRead, api: &Objects) -> TicketReply {
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "as the other")]
-fn read_for_record(wanted: RecordRead, api: &Objects) -> RecordReply {
+fn read_for_record(wanted: &RecordRead, workload: &str, api: &Objects) -> RecordReply {
     match wanted {
         RecordRead::Ticket => RecordReply::Ticket(api.ticket.as_ref().map(|t| Box::new(t.owned()))),
-        RecordRead::Workload => RecordReply::Workload(read_workload(api)),
-        RecordRead::Pods => RecordReply::Pods(api.pods()),
+        RecordRead::Workload => RecordReply::Workload(read_workload(workload, api)),
+        RecordRead::Pods => RecordReply::Pods(api.pods(workload)),
         RecordRead::ReplicaSet(_) => RecordReply::ReplicaSet(record::Looked::Nothing),
         RecordRead::PodWarning(_) => RecordReply::PodWarning(None),
         RecordRead::Contents => RecordReply::Contents(Vec::new()),
     }
 }
 
-fn read_workload(api: &Objects) -> WorkloadRead {
-    api.view().map_or(WorkloadRead::Missing, |view| {
+fn read_workload(name: &str, api: &Objects) -> WorkloadRead {
+    api.view(name).map_or(WorkloadRead::Missing, |view| {
         let holder = api.holder(&view);
         WorkloadRead::Found(Box::new(view), holder)
     })
@@ -107,10 +113,11 @@ pub fn start_ticket(operator: &Operator, state: &State) -> Option<UnderWay> {
 /// A pass over a record, up to its first write.
 pub fn start_record(operator: &Operator, state: &State, name: &str) -> Option<UnderWay> {
     let record = operator.cache.records.get(name)?.owned();
-    let watched = operator.cache.view().filter(|view| view.rolling.is_some());
+    let workload = record.spec.workload.name.clone();
+    let watched = operator.cache.view(&workload).filter(|view| view.rolling.is_some());
     let world = RecordWorld {
         workload: watched.map_or(WorkloadSeen::Unread, |view| WorkloadSeen::Watched(Box::new(view))),
-        pods: Some(state.api.pods()),
+        pods: Some(state.api.pods(&workload)),
         unwritten: operator.unwritten.is_certain(&record),
         ..RecordWorld::of(record, operator.cache.ticket.as_deref(), at(state.clock))
     };
@@ -118,14 +125,15 @@ pub fn start_record(operator: &Operator, state: &State, name: &str) -> Option<Un
 }
 
 /// A workload whose record seems to be gone, if it is.
-pub fn start_orphan(operator: &Operator, state: &State) -> Option<UnderWay> {
+pub fn start_orphan(operator: &Operator, state: &State, name: Name) -> Option<UnderWay> {
     let held = |objects: &Objects, view| objects.records.keys().any(|record| record::orphan::is_held_by(view, record));
-    let cached = operator.cache.view().filter(|v| v.rolling.is_some())?;
-    let live = state.api.view()?;
+    let cached = operator.cache.view(name).filter(|v| v.rolling.is_some())?;
+    let live = state.api.view(name)?;
     if held(&operator.cache, &cached) || held(&state.api, &live) {
         return None;
     }
-    record::orphan::release(&live, state.api.ticket.as_deref().into_iter()).map(|patch| UnderWay::Orphan(Box::new(patch)))
+    let patch = record::orphan::release(&live, state.api.ticket.as_deref().into_iter())?;
+    Some(UnderWay::Orphan(name, Box::new(patch)))
 }
 
 /// The record whose forward write is pending.
@@ -144,9 +152,9 @@ pub fn perform(state: &mut State, i: usize) {
     let next = match pass.owned() {
         UnderWay::Ticket(pass, write) => perform_ticket(state, i, *pass, *write),
         UnderWay::Record(pass, write) => perform_record(state, i, *pass, *write),
-        UnderWay::Orphan(patch) => {
-            if let Some(Ok(after)) = state.api.workload.as_ref().map(|w| api_server::patch(w, &patch, state.lenient)) {
-                state.api.workload = Some(Shared::new(after));
+        UnderWay::Orphan(name, patch) => {
+            if let Some(Ok(after)) = state.api.workloads.get(name).map(|w| api_server::patch(w, &patch, state.lenient)) {
+                state.api.put(name, after);
             }
             None
         }
@@ -169,12 +177,12 @@ pub fn refuse(state: &mut State, i: usize) {
         },
         UnderWay::Record(pass, write) => match *write {
             RecordWrite::Patch { purpose, .. } => {
-                let read = read_workload(&state.api);
+                let read = read_workload(&workload_of(&pass.machine), &state.api);
                 patched(state, i, *pass, purpose, Patched::Refused("denied".to_owned(), read))
             }
             _ => None,
         },
-        UnderWay::Orphan(_) => None,
+        UnderWay::Orphan(..) => None,
     };
     state.operators[i].pass = next.map(Shared::new);
 }
@@ -233,18 +241,21 @@ fn perform_record(state: &mut State, i: usize, mut pass: Pass<RecordWorld>, writ
             state.operators[i].cache.records.insert(name, stored);
             if finished(&written) {
                 state.operators[i].unwritten.forget(&written);
+                judge_end(state, &written);
             }
             pass.answer(RecordReply::StatusWritten { record: Box::new(written), surplus: Vec::new() }, at(state.clock));
             go_on_record(pass, state)
         }
         RecordWrite::Patch { purpose, patch } => {
-            let outcome = match state.api.workload.as_ref().map(|before| api_server::patch(before, &patch, state.lenient)) {
+            let name = workload_of(&pass.machine);
+            let before = state.api.workloads.get(name.as_str());
+            let outcome = match before.map(|w| api_server::patch(w, &patch, state.lenient)) {
                 None => Patched::Missing,
-                Some(Err(why)) => Patched::Refused(why, read_workload(&state.api)),
+                Some(Err(why)) => Patched::Refused(why, read_workload(&name, &state.api)),
                 Some(Ok(after)) => {
                     let seen = view(&after);
-                    state.api.workload = Some(Shared::new(after));
-                    judge_write(state, &pass.machine, purpose);
+                    state.api.put(&name, after);
+                    judge_write(state, &pass.machine.record, purpose);
                     Patched::Done(Box::new(seen))
                 }
             };
@@ -266,19 +277,4 @@ fn patched(state: &mut State, i: usize, mut pass: Pass<RecordWorld>, purpose: Pu
     };
     pass.answer(RecordReply::Patched { purpose, outcome, unwritten }, at(state.clock));
     go_on_record(pass, state)
-}
-
-fn judge_write(state: &mut State, world: &RecordWorld, purpose: Purpose) {
-    let name = world.record.metadata.name.clone().unwrap_or_default();
-    let judge = &mut state.judge;
-    match purpose {
-        Purpose::Forward => {
-            *judge.forward.entry(name).or_default() += 1;
-            judge.rollouts += u8::from(world.record.spec.action == Action::Rollout);
-        }
-        Purpose::Rollback => *judge.back.entry(name).or_default() += 1,
-        _ => return,
-    }
-    judge.fought |= judge.adopted;
-    judge.trampled |= judge.theirs;
 }
